@@ -1,0 +1,242 @@
+//! What can be asked of a node.
+
+use std::path::PathBuf;
+
+use salus_record::model::Item;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{Passphrase, SessionToken};
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Auth {
+    /// Nobody in particular: `Status` and `Unlock` need no more.
+    #[default]
+    Nobody,
+    /// A session that an earlier `Unlock` opened.
+    Session(SessionToken),
+    /// A staff member, by passphrase, for this one call.
+    Passphrase {
+        /// Who; needed only where several are enrolled.
+        staff: Option<String>,
+        /// The passphrase.
+        passphrase: Passphrase,
+    },
+}
+
+/// What a person of the staff may do (FHIR `PractitionerRole` in five words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Edits everything, infers.
+    Physician,
+    /// Observations and notes.
+    Nurse,
+    /// Demographics and appointments.
+    Registrar,
+    /// Reads logs.
+    Auditor,
+    /// Enrols and retires staff.
+    Admin,
+}
+
+/// What a clinic may do with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Everything, revoking included.
+    Home,
+    /// Read and edit.
+    Write,
+    /// Read.
+    Read,
+    /// Keep and serve, without being able to read.
+    Custodian,
+}
+
+/// Demographics of a patient to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPatient {
+    /// Family name.
+    pub family: String,
+    /// Given names, blank-separated.
+    pub given: String,
+    /// `YYYY-MM-DD`.
+    pub birth_date: String,
+    /// `male`, `female`, `other` or `unknown`.
+    pub sex: String,
+    /// Medical record number; drawn by the node where absent.
+    pub mrn: Option<String>,
+    /// Telephone.
+    pub phone: Option<String>,
+}
+
+/// What `Stop` can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stoppable {
+    /// A medicine.
+    Medication,
+    /// A condition.
+    Condition,
+}
+
+/// Forms that `Export` can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// FHIR R4 collection Bundle.
+    Fhir,
+}
+
+/// Everything that can be asked. `patient` is an id, any unambiguous prefix of it, an MRN or an exact name;
+/// `clinic` is an id, a prefix or an exact name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Request {
+    /// State of the node. Needs nobody. → `Status`
+    Status,
+    /// Opens a session. → `Unlocked`
+    Unlock,
+    /// Wipes staff, vault and epoch keys from memory; syncing goes on. → `Done`
+    Lock,
+    /// Enrols a person. → `Done`
+    StaffAdd {
+        /// The name, as the roster will show it.
+        name: String,
+        /// The role.
+        role: Role,
+        /// The person's own first passphrase.
+        passphrase: Passphrase,
+    },
+    /// → `Staff`
+    StaffList,
+    /// Registers a patient. → `Patient`
+    PatientNew(NewPatient),
+    /// All patients this clinic may read. → `Patients`
+    PatientList,
+    /// Patients whose name, MRN, phone or birth date match every word of the text, best first. → `Patients`
+    PatientFind {
+        /// Words.
+        text: String,
+        /// At most so many.
+        limit: u32,
+    },
+    /// The whole record; a look, logged once per actor, record and hour. → `Record`
+    PatientShow {
+        /// Which.
+        patient: String,
+    },
+    /// Sets one demographic field. → `Done`
+    PatientSet {
+        /// Which.
+        patient: String,
+        /// For instance `phone` or `address.city`.
+        path: String,
+        /// The value; empty removes it.
+        value: String,
+    },
+    /// Writes a note. → `Done`
+    PatientNote {
+        /// Which.
+        patient: String,
+        /// What it says.
+        text: String,
+    },
+    /// The record's log, newest first. → `Audit`
+    PatientHistory {
+        /// Which.
+        patient: String,
+    },
+    /// Values that were written apart and differ. → `Conflicts`
+    Conflicts {
+        /// Which.
+        patient: String,
+    },
+    /// Settles one conflict. → `Done`
+    Resolve {
+        /// Which.
+        patient: String,
+        /// The path that `Conflicts` gave.
+        path: String,
+        /// Number of the choice that `Conflicts` gave, from 1.
+        choice: u32,
+    },
+    /// Adds an item; an empty id is drawn, an absent date is now. → `Added`
+    Add {
+        /// Which.
+        patient: String,
+        /// What.
+        item: Box<Item>,
+    },
+    /// Ends a medicine or a condition. → `Done`
+    Stop {
+        /// Which.
+        patient: String,
+        /// What kind of item.
+        kind: Stoppable,
+        /// Its id, any unambiguous prefix, or exact words of its code.
+        item: String,
+        /// Why.
+        why: Option<String>,
+    },
+    /// Imports one file, whole or not at all. → `Imported`
+    Import {
+        /// Absolute path on the node's machine.
+        path: PathBuf,
+    },
+    /// → `Exported`
+    Export {
+        /// Which.
+        patient: String,
+        /// As what.
+        format: ExportFormat,
+    },
+    /// This clinic's id and addresses. → `Clinic`
+    ClinicId,
+    /// → `Peers`
+    Peers,
+    /// Makes another clinic known, by its id and addresses. → `Peers`
+    PeerAdd {
+        /// The clinic's id.
+        id: String,
+        /// `ENDPOINT@IP:PORT`, as the other clinic's `clinic id` prints them.
+        addresses: Vec<String>,
+    },
+    /// Syncs once with one clinic, or with all. → `Synced`
+    Sync {
+        /// Which; all where absent.
+        clinic: Option<String>,
+    },
+    /// Entitles a clinic to a record. → `Done`
+    Grant {
+        /// Which record.
+        patient: String,
+        /// Which clinic.
+        clinic: String,
+        /// To what.
+        right: Right,
+    },
+    /// Who is entitled to a record. → `Grants`
+    Grants {
+        /// Which record.
+        patient: String,
+    },
+    /// The audit log of one patient or of everything, newest first. → `Audit`
+    AuditLog {
+        /// Which; everything where absent.
+        patient: Option<String>,
+        /// At most so many rows.
+        limit: u32,
+    },
+    /// Checks one record's log or all: hashes, signatures, chains, rights, tree, stored values. → `Verified`
+    AuditVerify {
+        /// Which; everything where absent.
+        patient: Option<String>,
+    },
+    /// Stays open and reports what changes, as `Event`s, until the client hangs up.
+    Subscribe,
+    /// Stops the node. → `Done`
+    Shutdown,
+}

@@ -1,0 +1,379 @@
+//! What a node answers.
+
+use std::collections::BTreeMap;
+
+use salus_record::model::RecordContent;
+use serde::{Deserialize, Serialize};
+
+use crate::request::{Right, Role};
+use crate::secret::SessionToken;
+
+/// Everything that can be answered; which request gets which is said at [`crate::Request`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Response {
+    /// It is done, and durable. The text says what, for a person.
+    Done(String),
+    /// State of the node.
+    Status(Status),
+    /// A session was opened.
+    Unlocked {
+        /// Carries further calls.
+        session: SessionToken,
+        /// Who was recognised.
+        staff: String,
+    },
+    /// The clinic's staff.
+    Staff(Vec<StaffView>),
+    /// One patient's row.
+    Patient(PatientRow),
+    /// Patients.
+    Patients(Vec<PatientRow>),
+    /// One whole record.
+    Record(Box<PatientView>),
+    /// An item was added.
+    Added {
+        /// Its id.
+        id: String,
+    },
+    /// Entries of the log.
+    Audit(Vec<AuditRow>),
+    /// Conflicts of a record.
+    Conflicts(Vec<ConflictView>),
+    /// What an import did.
+    Imported(ImportReport),
+    /// An exported document.
+    Exported(String),
+    /// This clinic.
+    Clinic(ClinicView),
+    /// The clinics it knows.
+    Peers(Vec<PeerView>),
+    /// What syncing did, one for each clinic.
+    Synced(Vec<SyncReport>),
+    /// Who is entitled.
+    Grants(Vec<GrantView>),
+    /// What verification found.
+    Verified(VerifyReport),
+}
+
+/// How much of a node is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockState {
+    /// Started, nobody has unlocked since: no network, nothing readable.
+    Sealed,
+    /// Unlocked once and locked again: syncs and serves, shows nothing.
+    Locked,
+    /// Somebody works.
+    Unlocked,
+}
+
+/// Where a node looks for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// 127.0.0.1 only.
+    #[default]
+    Loopback,
+    /// The local network: no relay, no lookup service.
+    Lan,
+    /// Anywhere, by address; no relay, no lookup service in this version.
+    Internet,
+}
+
+/// State of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The clinic's id, where readable.
+    pub clinic: Option<String>,
+    /// The clinic's name, where readable.
+    pub name: Option<String>,
+    /// How much is open.
+    pub state: LockState,
+    /// Who is signed in to the asking session.
+    pub staff: Option<String>,
+    /// Whether a daemon answers, rather than this process.
+    pub daemon: bool,
+    /// Where it looks for others.
+    pub network: NetworkMode,
+    /// Where it listens, as `ENDPOINT@IP:PORT`.
+    pub addresses: Vec<String>,
+    /// Patients it may read; absent while locked.
+    pub patients: Option<u64>,
+    /// Logs held.
+    pub logs: u64,
+    /// Entries held.
+    pub entries: u64,
+    /// Clinics connected now.
+    pub connected: u32,
+    /// Software version.
+    pub version: String,
+}
+
+/// A person of the staff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaffView {
+    /// The name.
+    pub name: String,
+    /// The roles.
+    pub roles: Vec<Role>,
+    /// The signing key, hex.
+    pub key: String,
+    /// Whether retired.
+    pub retired: bool,
+}
+
+/// One line of a patient list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientRow {
+    /// The record's id, hex.
+    pub id: String,
+    /// Medical record number, or "".
+    pub mrn: String,
+    /// Family name, or "".
+    pub family: String,
+    /// Given names, blank-separated, or "".
+    pub given: String,
+    /// Date of birth, or "".
+    pub birth_date: String,
+    /// FHIR code.
+    pub sex: String,
+    /// Claimed time of the newest edit.
+    pub updated_ms: u64,
+}
+
+/// One height of a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeightView {
+    /// Highest contiguous `seq` held.
+    pub seq: u64,
+    /// Hash of that entry, hex.
+    pub hash: String,
+}
+
+/// A file that belongs to a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentView {
+    /// Id within the record.
+    pub id: String,
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub mime: String,
+    /// Size as received, bytes.
+    pub bytes: u64,
+    /// When it was added.
+    pub added_ms: u64,
+    /// Clinic that added it.
+    pub clinic: String,
+    /// Whether the bytes are here.
+    pub available: bool,
+}
+
+/// A whole record with what a reader must know about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PatientView {
+    /// The row of the list.
+    pub row: PatientRow,
+    /// What the record says.
+    pub content: RecordContent,
+    /// Files.
+    pub attachments: Vec<AttachmentView>,
+    /// Values that were written apart and differ.
+    pub conflicts: Vec<ConflictView>,
+    /// Heights of its log by chain, hex: equal heights on two nodes mean equal records.
+    pub heights: BTreeMap<String, HeightView>,
+    /// The clinic that may revoke.
+    pub home: String,
+    /// What this clinic may do.
+    pub right: Right,
+    /// Every entry that the record rests on was verified when stored and its stored bytes opened intact now.
+    pub verified: bool,
+    /// Entries of the log.
+    pub entries: u64,
+    /// Entries that were refused or wait for others.
+    pub held_out: u64,
+    /// When another clinic was last in step, where known.
+    pub synced_ms: Option<u64>,
+    /// Parts that could not be read by this version.
+    pub problems: Vec<String>,
+}
+
+/// One entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Hash of the entry, hex.
+    pub hash: String,
+    /// The log, hex; a record's id.
+    pub log: String,
+    /// The patient's name, where this is a readable record.
+    pub patient: Option<String>,
+    /// The chain, hex.
+    pub chain: String,
+    /// Place in the chain.
+    pub seq: u64,
+    /// Name of the clinic that recorded it.
+    pub clinic: String,
+    /// Name of the person who did it.
+    pub actor: String,
+    /// Claimed time.
+    pub time_ms: u64,
+    /// `edit`, `view`, `grant`, …
+    pub kind: String,
+    /// `demographics`, `clinical`, …
+    pub scope: Option<String>,
+    /// What changed, in words; empty where sealed to us.
+    pub summary: Vec<String>,
+}
+
+/// One of the values of a conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictChoice {
+    /// Number to choose it by, from 1.
+    pub choice: u32,
+    /// The value.
+    pub value: serde_json::Value,
+    /// Who wrote it.
+    pub author: String,
+    /// Where.
+    pub clinic: String,
+    /// When, as claimed.
+    pub time_ms: u64,
+    /// Whether views show this one until somebody chooses.
+    pub shown: bool,
+}
+
+/// A field that was written apart with different values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictView {
+    /// Path to resolve it by, for instance `patient/phone`.
+    pub path: String,
+    /// The field in words.
+    pub label: String,
+    /// The values, by choice number.
+    pub values: Vec<ConflictChoice>,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// File name.
+    pub file: String,
+    /// Size of the file, bytes, inflated.
+    pub bytes: u64,
+    /// Patients that are new here.
+    pub created: u64,
+    /// Patients that were known and changed.
+    pub updated: u64,
+    /// Patients that changed nothing.
+    pub unchanged: u64,
+    /// Ids of all patients of the file.
+    pub patients: Vec<String>,
+    /// Typed resources by FHIR type.
+    pub typed: BTreeMap<String, u64>,
+    /// Resources kept only as received, by FHIR type.
+    pub kept_raw: BTreeMap<String, u64>,
+    /// Elements kept only as received, by path.
+    pub unmodelled: BTreeMap<String, u64>,
+    /// Entries written.
+    pub entries: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// This clinic, as others need to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClinicView {
+    /// Its id, hex.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its iroh endpoint id, hex.
+    pub endpoint: String,
+    /// `ENDPOINT@IP:PORT`.
+    pub addresses: Vec<String>,
+    /// The line to type at another clinic.
+    pub add_command: String,
+}
+
+/// A clinic this one knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its id, hex.
+    pub id: String,
+    /// Its name; "" until its roster was received.
+    pub name: String,
+    /// Where it was last known.
+    pub addresses: Vec<String>,
+    /// Whether connected now.
+    pub connected: bool,
+    /// Round trip, milliseconds, while connected.
+    pub rtt_ms: Option<f64>,
+    /// When it was last in step with us.
+    pub synced_ms: Option<u64>,
+    /// Logs that both may hold and that are known to differ.
+    pub behind: u64,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+}
+
+/// What syncing with one clinic did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncReport {
+    /// The clinic's id, hex.
+    pub peer: String,
+    /// Entries sent.
+    pub sent: u64,
+    /// Entries received and kept.
+    pub received: u64,
+    /// Entries received and refused.
+    pub refused: u64,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Why it could not be finished, where it could not.
+    pub error: Option<String>,
+}
+
+/// A clinic's right to a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantView {
+    /// The clinic's id, hex.
+    pub clinic: String,
+    /// Its name, where known.
+    pub name: String,
+    /// What it may do.
+    pub right: Right,
+    /// Who granted it.
+    pub by: String,
+    /// When, as claimed.
+    pub time_ms: u64,
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The log, hex, or "" for the store itself.
+    pub log: String,
+    /// The chain, hex, or "".
+    pub chain: String,
+    /// Place in the chain.
+    pub seq: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// Logs checked.
+    pub logs: u64,
+    /// Entries checked.
+    pub entries: u64,
+    /// Whether nothing was found.
+    pub ok: bool,
+    /// What was found.
+    pub problems: Vec<Problem>,
+}

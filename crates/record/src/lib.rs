@@ -1,0 +1,117 @@
+//! The record of one patient as an Automerge document: typed edits in, typed view out.
+//!
+//! Start with [`Record`]. A clinic makes a change with [`Record::edit`] and puts it, sealed, into an entry of the
+//! log; the other clinics verify the entry and hand the change to [`Record::apply`]. Whatever the order, equal
+//! sets of changes give equal documents. This crate decides how concurrent edits merge and which bytes are a
+//! change at all. It does not decide who may write (the log does), and it knows neither files, clocks,
+//! randomness nor the network.
+//!
+//! ```
+//! use salus_record::{Edit, Record, Trust, actor_for};
+//!
+//! let (mut north, first) = Record::create(actor_for([1; 32], [9; 32]), 1_700_000_000_000)?;
+//! let mut south = Record::new(actor_for([2; 32], [9; 32]));
+//! south.apply([first.bytes], Trust::Foreign)?;
+//!
+//! let phone = |value: &str| Edit::SetPatient { path: "phone".into(), value: Some(value.into()) };
+//! let a = north.edit(&[phone("555-1")], 0)?.expect("something changed");
+//! let b = south.edit(&[phone("555-2")], 0)?.expect("something changed");
+//! north.apply([(b.bytes, Some(b.scope))], Trust::Foreign)?;
+//! south.apply([(a.bytes, Some(a.scope))], Trust::Foreign)?;
+//!
+//! assert_eq!(north.view(), south.view());
+//! let conflicts = north.conflicts();
+//! assert_eq!(conflicts[0].path, "patient/phone");
+//! let choice = conflicts[0].values[1].value.clone();
+//! north.edit(&[Edit::Resolve { path: conflicts[0].path.clone(), choice }], 0)?;
+//! assert!(north.conflicts().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The document
+//!
+//! ```text
+//! ROOT ─┬─ patient ───────────── family: Str, given: Bytes(["Ada"]), birth_date: Str, …      demographics
+//!       ├─ allergies ──────┐
+//!       ├─ conditions ─────┤
+//!       ├─ medications ────┤                                                                 clinical
+//!       ├─ immunizations ──┼─ <id> ─ code: Bytes({"text":"Asthma"}), clinical_status: Str, …
+//!       ├─ procedures ─────┤
+//!       ├─ encounters ─────┤
+//!       ├─ observations ───┤                                                                 observation
+//!       ├─ diagnostic_reports
+//!       ├─ notes ──────────── <id> ─ author: Str, created_ms: Bytes(0), text: Text           note
+//!       └─ sources ────────── <hash> ─ name: Str, time_ms: Bytes(0)                          any
+//! ```
+//!
+//! - The eleven maps at the root are made by the first change of the home clinic ([`Record::create`]), and by no
+//!   other: a change that makes, replaces or removes one of them later is refused. So they never conflict.
+//! - An item is a map under its id (which is not repeated inside). Each field of its type in [`model`], under its
+//!   serde name, is **one scalar**: a JSON string is a `Str`, any other JSON value is `Bytes` with its compact
+//!   JSON. Absent and empty fields are absent keys; a field never written reads as its type's default.
+//! - One scalar a field makes every FHIR datatype merge whole. Were a `Quantity` a nested map, two clinics that
+//!   correct a dose apart could end with the number of one and the unit of the other, and nobody would be told.
+//!   This way they end with both doses side by side, as a [`Conflict`].
+//! - A note's text is an Automerge `Text`: people write into one note at two places, and both passages stay.
+//! - A clinic that finds an item missing creates it. If two do so apart under one id (both import the same
+//!   bundle), there are two maps under one key: they are read as one item field by field, and only fields that
+//!   differ are conflicts. Whoever writes such a field next brings it into the winning map alone.
+//! - What a later version adds (fields, collections, kinds of values) is not shown, but kept: edits write only
+//!   fields that differ, and never remove what they cannot read.
+//!
+//! # Bounds
+//!
+//! Every count and length that comes from outside is bounded by a constant of this page, and no bytes make this
+//! crate panic: what may panic inside Automerge runs on a copy, with the panic caught. (The program's panic hook
+//! sees such a panic first; a node should install one that does not print the message.)
+
+pub mod decimal;
+pub mod model;
+
+mod apply;
+mod bulk;
+mod check;
+mod chunk;
+mod conflict;
+mod date;
+mod describe;
+mod edit;
+mod field;
+mod item;
+mod note;
+mod patient;
+mod read;
+mod record;
+mod schema;
+mod view;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Applied, ApplyError, ChangeMeta, Fault, Incoming, Trust, inspect_change};
+pub use conflict::{Conflict, ConflictValue};
+pub use decimal::{Decimal, NotADecimal};
+pub use describe::MAX_DESCRIPTION_LINES;
+pub use edit::{Edit, EditError, PATIENT_PATHS};
+pub use model::*;
+pub use record::{Change, LoadError, Record, actor_for};
+pub use schema::{Collection, Scope};
+pub use view::{Problem, RecordView, SourceMark};
+
+/// Largest change, in bytes; the log bounds its payloads by the same number.
+pub const MAX_CHANGE_BYTES: usize = 1 << 20;
+
+/// Most operations of one change. A letter of a note is one, so this must exceed [`MAX_NOTE_BYTES`] twice; decoded,
+/// an operation takes about 200 bytes, so that a change of 1 MiB can take 50 MB at most (computed).
+pub const MAX_CHANGE_OPS: u64 = 1 << 18;
+
+/// Longest text of one note, in bytes: about 20 printed pages. Replacing it whole still fits into one change.
+pub const MAX_NOTE_BYTES: usize = 1 << 16;
+
+/// Longest value of one field, in bytes. A guess: far beyond any concept, far below [`MAX_CHANGE_BYTES`].
+pub const MAX_FIELD_BYTES: usize = 1 << 18;
+
+/// Longest id of an item, in bytes. FHIR ids have 64 characters at most (R4 section 2.24.0.1); ids made of a
+/// source's address and a FHIR id are longer.
+pub const MAX_ID_BYTES: usize = 256;

@@ -1,0 +1,254 @@
+//! Two clinics, one record.
+
+use std::collections::HashMap;
+
+use automerge::transaction::Transactable;
+use automerge::{ObjType, ROOT, ReadDoc};
+
+use super::*;
+
+#[test]
+fn passages_written_into_one_note_apart_both_stay() {
+    let (mut a, mut b) = pair();
+    edit(
+        &mut a,
+        Edit::NewNote(note("n1", "Coughs since Monday. Fever 38.")),
+    );
+    exchange(&mut a, &mut b);
+    let text = |t: &str| Edit::EditNote {
+        id: "n1".into(),
+        text: t.into(),
+    };
+    edit(&mut a, text("Coughs since last Monday. Fever 38."));
+    edit(&mut b, text("Coughs since Monday. Fever 38.5, sweats."));
+    edit(
+        &mut b,
+        Edit::AppendNote {
+            id: "n1".into(),
+            text: "Ærlig: 😀 better".into(),
+        },
+    );
+    exchange(&mut a, &mut b);
+    let merged = "Coughs since last Monday. Fever 38.5, sweats.\nÆrlig: 😀 better";
+    assert_eq!(a.view().content.notes[0].text, merged);
+    assert_eq!(a.conflicts(), []);
+}
+
+#[test]
+fn a_conflict_is_seen_on_both_sides_and_gone_on_both_once_settled() {
+    let (mut a, mut b) = pair();
+    edit(&mut a, set("phone", "555-0"));
+    exchange(&mut a, &mut b);
+    let from_a = edit(&mut a, set("phone", "555-1"));
+    let from_b = edit(&mut b, set("phone", "555-2"));
+    exchange(&mut a, &mut b);
+
+    let [conflict] = &a.conflicts()[..] else {
+        panic!("one conflict")
+    };
+    assert_eq!(
+        (conflict.path.as_str(), conflict.label.as_str()),
+        ("patient/phone", "phone")
+    );
+    let found: HashMap<[u8; 32], (String, Vec<u8>)> = conflict
+        .values
+        .iter()
+        .map(|v| {
+            (
+                v.change,
+                (v.value.as_str().unwrap().to_owned(), v.actor.clone()),
+            )
+        })
+        .collect();
+    assert_eq!(found[&from_a.hash], ("555-1".to_owned(), actor(0).to_vec()));
+    assert_eq!(found[&from_b.hash], ("555-2".to_owned(), actor(1).to_vec()));
+    let shown = a.view().content.patient.phone.unwrap();
+    assert!(conflict.values[0].winner && conflict.values[0].value == shown);
+
+    // Settling for the winner, for the loser and for a third value all work.
+    for choice in ["555-1", "555-2", "555-3"] {
+        let (mut a, mut b) = (a.clone(), b.clone());
+        edit(
+            &mut b,
+            Edit::Resolve {
+                path: "patient/phone".into(),
+                choice: choice.into(),
+            },
+        );
+        exchange(&mut a, &mut b);
+        assert_eq!(a.conflicts(), []);
+        assert_eq!(a.view().content.patient.phone.as_deref(), Some(choice));
+    }
+    edit(
+        &mut a,
+        Edit::Resolve {
+            path: "patient/phone".into(),
+            choice: serde_json::Value::Null,
+        },
+    );
+    exchange(&mut a, &mut b);
+    assert_eq!(
+        (b.conflicts().len(), b.view().content.patient.phone),
+        (0, None)
+    );
+}
+
+#[test]
+fn two_doses_written_apart_are_a_conflict_of_whole_doses() {
+    let (mut a, mut b) = pair();
+    edit(&mut a, Edit::Put(Item::Medication(medication("m1", "500"))));
+    exchange(&mut a, &mut b);
+    edit(&mut a, Edit::Put(Item::Medication(medication("m1", "850"))));
+    edit(
+        &mut b,
+        Edit::Put(Item::Medication(medication("m1", "1000"))),
+    );
+    exchange(&mut a, &mut b);
+    let conflicts = a.conflicts();
+    assert_eq!(conflicts[0].path, "medications/m1/dosage");
+    assert_eq!(conflicts[0].label, "dosage of medication Metformin");
+    let doses: Vec<String> = conflicts[0]
+        .values
+        .iter()
+        .map(|v| v.value[0]["dose"]["value"].to_string())
+        .collect();
+    assert!(doses.contains(&"850".to_owned()) && doses.contains(&"1000".to_owned()));
+
+    let choice = conflicts[0].values[1].value.clone();
+    let path = conflicts[0].path.clone();
+    let wrong = Edit::Resolve {
+        path: path.clone(),
+        choice: "ten".into(),
+    };
+    assert!(matches!(
+        a.edit(&[wrong], 0),
+        Err(EditError::Invalid { .. })
+    ));
+    edit(
+        &mut a,
+        Edit::Resolve {
+            path,
+            choice: choice.clone(),
+        },
+    );
+    exchange(&mut a, &mut b);
+    assert_eq!(b.conflicts(), []);
+    let shown = serde_json::to_value(&b.view().content.medications[0].dosage).unwrap();
+    assert_eq!(shown, choice);
+}
+
+#[test]
+fn the_same_value_written_twice_is_no_conflict() {
+    let (mut a, mut b) = pair();
+    edit(&mut a, set("phone", "555"));
+    edit(&mut b, set("phone", "555"));
+    exchange(&mut a, &mut b);
+    assert_eq!(a.conflicts(), []);
+}
+
+#[test]
+fn one_bundle_imported_at_two_clinics_is_one_record() {
+    let (mut a, mut b) = pair();
+    a.import(Edit::all(content()), NOW_MS).unwrap();
+    let mut other = content();
+    other.conditions[0].clinical_status = Some("remission".into());
+    other.conditions[0].severity = Some(CodeableConcept::text("mild"));
+    other.notes[0].text = "Feels ill.".into();
+    b.import(Edit::all(other), NOW_MS + 1).unwrap();
+    exchange(&mut a, &mut b);
+
+    let view = a.view();
+    assert_eq!(view.content.conditions.len(), 1);
+    assert_eq!(
+        view.content.conditions[0].severity,
+        Some(CodeableConcept::text("mild"))
+    );
+    assert_eq!(view.problems, []);
+    let conflicts = a.conflicts();
+    let paths: Vec<&str> = conflicts.iter().map(|c| c.path.as_str()).collect();
+    assert_eq!(paths, ["conditions/c1/clinical_status", "notes/n1/text"]);
+    for conflict in &conflicts {
+        let choice = conflict.values[1].value.clone();
+        edit(
+            &mut b,
+            Edit::Resolve {
+                path: conflict.path.clone(),
+                choice,
+            },
+        );
+    }
+    exchange(&mut a, &mut b);
+    assert_eq!(a.conflicts(), []);
+
+    // An edit of a field brings it into one place; a removal removes it in both.
+    let mut item = a.view().content.conditions[0].clone();
+    item.severity = None;
+    item.onset = Some(Timing::DateTime("1999".into()));
+    edit(&mut a, Edit::Put(Item::Condition(item.clone())));
+    exchange(&mut a, &mut b);
+    assert_eq!(b.view().content.conditions, [item]);
+    assert_eq!(b.conflicts(), []);
+}
+
+#[test]
+fn a_snapshot_holds_everything_and_a_damaged_one_is_refused() {
+    let (mut a, mut b) = pair();
+    a.import(Edit::all(content()), NOW_MS).unwrap();
+    edit(&mut a, set("phone", "1"));
+    edit(&mut b, set("phone", "2"));
+    exchange(&mut a, &mut b);
+    let saved = a.save();
+    let loaded = Record::load(&saved, actor(0)).unwrap();
+    assert_eq!(loaded.heads(), a.heads());
+    assert_eq!(loaded.view(), a.view());
+    assert_eq!(loaded.conflicts(), a.conflicts());
+    for cut in [0, 1, saved.len() / 2, saved.len() - 1] {
+        assert!(Record::load(&saved[..cut], actor(0)).is_err() || cut == 0);
+    }
+    for at in (0..saved.len()).step_by(37) {
+        let mut bad = saved.clone();
+        bad[at] ^= 0x20;
+        if let Ok(record) = Record::load(&bad, actor(0)) {
+            assert_eq!(record.heads(), a.heads(), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn what_a_later_version_wrote_is_kept() {
+    let (mut a, mut b) = pair();
+    edit(
+        &mut a,
+        Edit::Put(Item::Observation(content().observations.remove(0))),
+    );
+    exchange(&mut a, &mut b);
+    // The later version, at B: a field, a collection and a kind of value that we do not know.
+    let mut doc = b.doc.clone();
+    let mut tx = doc.transaction();
+    let plans = tx.put_object(ROOT, "care_plans", ObjType::Map).unwrap();
+    tx.put(&plans, "p1", "rest").unwrap();
+    let (_, all) = tx.get(ROOT, "observations").unwrap().unwrap();
+    let (_, item) = tx.get(&all, "o1").unwrap().unwrap();
+    tx.put(&item, "device", "thermometer 7").unwrap();
+    tx.put(&item, "value", br#"{"sampled_data":[1,2]}"#.to_vec())
+        .unwrap();
+    tx.commit();
+    let new = doc.get_changes(&b.doc.get_heads())[0].raw_bytes().to_vec();
+    a.apply([(new, Some(Scope::Observation))], Trust::Foreign)
+        .unwrap();
+    assert_eq!(a.view().problems[0].path, "observations/o1/value");
+
+    let mut item = a.view().content.observations[0].clone();
+    assert_eq!(item.value, None);
+    item.status = Some("amended".into());
+    edit(&mut a, Edit::Put(Item::Observation(item)));
+    let text = format!("{:?}", a.doc.hydrate(None));
+    for kept in ["care_plans", "rest", "thermometer 7"] {
+        assert!(text.contains(kept), "{kept}");
+    }
+    assert_eq!(a.view().problems.len(), 1);
+    assert_eq!(
+        a.view().content.observations[0].status.as_deref(),
+        Some("amended")
+    );
+}
