@@ -1,0 +1,339 @@
+//! What other clinics' nodes see of this one: which logs both may hold, and the entries of those.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use salus_api::ApiError;
+use salus_audit::{ClinicId, Entry, Heights, LogId, Verdict, verify_signatures};
+use salus_mesh::{Changed, Committed, Ledger, Loaded};
+
+use super::{Core, LogSummary, Notice, failure};
+
+/// Rosters of clinics that nobody here made known, which a federation's clinics pass on so that each other's entries can be
+/// judged. Bounds what a lying member can make us keep.
+const MAX_ROSTERS: usize = 4_096;
+/// Below this a batch of signatures is verified on one thread; splitting costs about 20 µs.
+const PARALLEL_FROM: usize = 64;
+
+/// The core as the network sees it.
+pub struct CoreLedger {
+    core: Arc<Mutex<Core>>,
+}
+
+impl CoreLedger {
+    /// Shows a core to the network.
+    pub fn new(core: Arc<Mutex<Core>>) -> Self {
+        Self { core }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+        // A panic while the core was held leaves it as it was: every change in memory follows a commit.
+        work(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Ledger for CoreLedger {
+    fn clinic_of(&self, endpoint: [u8; 32]) -> Option<ClinicId> {
+        self.with(|core| core.clinic_at(endpoint))
+    }
+
+    fn catalog(&self, peer: ClinicId) -> Vec<(LogId, [u8; 32], bool)> {
+        self.with(|core| {
+            core.logs
+                .summaries()
+                .iter()
+                .filter(|(_, s)| s.may_hold(&peer))
+                .map(|(log, s)| (*log, s.digest, s.roster))
+                .collect()
+        })
+    }
+
+    fn heights(&self, peer: ClinicId, logs: &[LogId]) -> Vec<(LogId, Option<Heights>)> {
+        self.with(|core| {
+            logs.iter()
+                .map(|log| (*log, core.heights_for(peer, *log)))
+                .collect()
+        })
+    }
+
+    fn load(&self, peer: ClinicId, log: LogId, theirs: &Heights, max_bytes: usize) -> Loaded {
+        self.with(|core| core.load_for(peer, log, theirs, max_bytes))
+            .unwrap_or_default()
+    }
+
+    fn commit(&self, peer: ClinicId, entries: Vec<Vec<u8>>) -> Committed {
+        let total = entries.len() as u64;
+        let decoded: Vec<Entry> = entries
+            .iter()
+            .filter_map(|bytes| Entry::decode(bytes).ok())
+            .collect();
+        // Signatures are judged before the core is taken: this is most of the work.
+        let verified = verified(decoded);
+        let refused = total - verified.len() as u64;
+        self.with(|core| match core.take_in(peer, verified) {
+            Ok(mut committed) => {
+                committed.refused += refused;
+                committed
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "entries from another clinic could not be stored");
+                Committed {
+                    pending: total,
+                    failed: true,
+                    ..Committed::default()
+                }
+            }
+        })
+    }
+}
+
+/// The entries whose signatures and payloads hold, in their order; verified on both cores where they are many.
+fn verified(entries: Vec<Entry>) -> Vec<Entry> {
+    let outcomes = if entries.len() < PARALLEL_FROM {
+        verify_signatures(&entries)
+    } else {
+        let (left, right) = entries.split_at(entries.len() / 2);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| verify_signatures(right));
+            let mut outcomes = verify_signatures(left);
+            match other.join() {
+                Ok(more) => outcomes.extend(more),
+                Err(_) => outcomes.extend(verify_signatures(right)),
+            }
+            outcomes
+        })
+    };
+    entries
+        .into_iter()
+        .zip(outcomes)
+        .filter_map(|(entry, outcome)| outcome.is_ok().then_some(entry))
+        .collect()
+}
+
+impl Core {
+    /// The known clinic that this endpoint belongs to: as its roster certifies, or as somebody here made it known.
+    fn clinic_at(&self, endpoint: [u8; 32]) -> Option<ClinicId> {
+        let peers = self.peers().ok()?;
+        peers
+            .into_iter()
+            .find(|peer| self.endpoint_of(peer) == endpoint)
+            .map(|peer| peer.clinic)
+    }
+
+    /// The endpoint of a known clinic: what its roster certifies counts for more than what was typed here.
+    pub fn endpoint_of(&self, peer: &super::KnownPeer) -> [u8; 32] {
+        self.rosters
+            .get(peer.clinic)
+            .and_then(|roster| roster.current())
+            .map_or(peer.endpoint, |life| life.endpoint)
+    }
+
+    fn heights_for(&mut self, peer: ClinicId, log: LogId) -> Option<Heights> {
+        // The answer for a log that the peer may not hold is the one for a log that is not here.
+        if !self.logs.summary(&log)?.may_hold(&peer) {
+            return None;
+        }
+        self.log(log).ok().map(|state| state.heights().clone())
+    }
+
+    pub(super) fn load_for(
+        &mut self,
+        peer: ClinicId,
+        log: LogId,
+        theirs: &Heights,
+        max_bytes: usize,
+    ) -> Result<Loaded, ApiError> {
+        let mut loaded = Loaded::default();
+        if !self.logs.summary(&log).is_some_and(|s| s.may_hold(&peer)) {
+            return Ok(loaded);
+        }
+        let wanted: Vec<_> = self
+            .log(log)?
+            .entries()
+            .filter(|meta| theirs.get(&meta.chain).is_none_or(|h| meta.seq > h.seq))
+            .map(|meta| (meta.chain, meta.seq))
+            .collect();
+        let mut bytes = 0;
+        for (chain, seq) in wanted {
+            if bytes >= max_bytes {
+                loaded.more = true;
+                break;
+            }
+            let entry = self.store.entry(log, chain, seq).map_err(failure::store)?;
+            let Some(entry) = entry else { break };
+            let encoded = entry.encode();
+            bytes += encoded.len();
+            loaded.entries.push(encoded);
+        }
+        Ok(loaded)
+    }
+
+    /// Admits verified entries from another clinic and stores the accepted ones in one transaction.
+    fn take_in(&mut self, peer: ClinicId, entries: Vec<Entry>) -> Result<Committed, ApiError> {
+        let mut committed = Committed::default();
+        let mut pending = self.begin();
+        pending.foreign = true;
+        let mut waiting = entries;
+        let outcome = loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            let mut failed = None;
+            for entry in waiting {
+                let hash = entry.hash();
+                match self.take_in_one(&entry) {
+                    Ok(Verdict::Accepted) => {
+                        pending.touched.insert(entry.header().log);
+                        pending.batch.entries.push(entry);
+                        committed.accepted += 1;
+                    }
+                    Ok(Verdict::Duplicate) => committed.duplicate += 1,
+                    Ok(Verdict::Pending { .. }) => still.push(entry),
+                    Ok(Verdict::Refused(refusal)) => {
+                        committed.refused += 1;
+                        pending
+                            .batch
+                            .refused
+                            .push((hash, refusal.to_string().into_bytes()));
+                    }
+                    Ok(Verdict::Equivocation { other }) => {
+                        committed.refused += 1;
+                        tracing::warn!(chain = %entry.header().chain, seq = entry.header().seq, %other, "a chain shows two histories");
+                        // Header and signatures are the evidence; the payload would only make it large.
+                        pending
+                            .batch
+                            .refused
+                            .push((hash, entry.without_payload().encode()));
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                break Err(error);
+            }
+            if still.is_empty() || still.len() == before {
+                committed.pending = still.len() as u64;
+                break Ok(());
+            }
+            waiting = still;
+        };
+        if let Err(error) = outcome {
+            self.abandon(&pending);
+            return Err(error);
+        }
+        self.drop_unwanted(&mut pending, &mut committed);
+        for log in &pending.touched {
+            if self.rosters.log(*log).is_none() {
+                pending.batch.dirty.push(*log);
+            }
+        }
+        let touched = pending.touched.clone();
+        let records = !pending.batch.dirty.is_empty();
+        if !pending.batch.entries.is_empty() || !pending.batch.refused.is_empty() {
+            self.commit(pending)?;
+        }
+        for log in touched {
+            if let Some(summary) = self.logs.summary(&log) {
+                committed.changed.push(changed(log, summary));
+            }
+        }
+        if records {
+            self.notify(Notice::Dirty);
+        }
+        tracing::debug!(%peer, accepted = committed.accepted, pending = committed.pending, refused = committed.refused, "entries taken in");
+        Ok(committed)
+    }
+
+    fn take_in_one(&mut self, entry: &Entry) -> Result<Verdict, ApiError> {
+        use salus_audit::{Control, Kind, Refusal};
+        let log = entry.header().log;
+        let new = self.logs.summary(&log).is_none() && self.rosters.log(log).is_none();
+        let begins_roster = new
+            && entry.header().kind == Kind::Genesis
+            && entry.payload().is_some_and(|payload| {
+                matches!(
+                    Control::decode(Kind::Genesis, payload),
+                    Ok(Control::RosterGenesis { .. })
+                )
+            });
+        if begins_roster && self.rosters.clinics().count() >= MAX_ROSTERS {
+            return Ok(Verdict::Refused(Refusal::NotSupported));
+        }
+        self.admit(entry, begins_roster)
+    }
+
+    /// Takes records out again that this clinic turned out to have no right to.
+    fn drop_unwanted(&mut self, pending: &mut super::Pending, committed: &mut Committed) {
+        let me = self.me();
+        let mut unwanted = BTreeSet::new();
+        for log in &pending.touched {
+            if self.rosters.log(*log).is_some() || self.logs.summary(log).is_some() {
+                continue;
+            }
+            let entitled = self
+                .log(*log)
+                .is_ok_and(|state| state.right_of(me).is_some());
+            if !entitled {
+                unwanted.insert(*log);
+            }
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        pending
+            .batch
+            .entries
+            .retain(|entry| !unwanted.contains(&entry.header().log));
+        for log in &unwanted {
+            self.logs.forget(log);
+            pending.touched.remove(log);
+        }
+        let dropped = committed.accepted - pending.batch.entries.len() as u64;
+        committed.accepted -= dropped;
+        committed.refused += dropped;
+    }
+
+    /// Takes records that changed while nobody could read into documents and index, at most `limit`; how many are left.
+    pub fn digest_dirty(&mut self, limit: usize) -> Result<usize, ApiError> {
+        if self.opened.is_none() {
+            return Ok(0);
+        }
+        let dirty = self.store.dirty_logs();
+        let left = dirty.len().saturating_sub(limit);
+        let now: Vec<LogId> = dirty.into_iter().take(limit).collect();
+        if now.is_empty() {
+            return Ok(0);
+        }
+        self.transact(|core, pending| {
+            for log in now {
+                let readable = core.newest_key(log).is_ok();
+                if !readable {
+                    // A custodian's copy: nothing to show, nothing to index.
+                    pending.batch.clean.push(log);
+                    continue;
+                }
+                if let Err(error) = core.refresh(log, pending) {
+                    tracing::warn!(%log, error = %error, "a record could not be taken into the index");
+                    pending.batch.clean.push(log);
+                }
+            }
+            Ok(left)
+        })
+    }
+
+    /// Every log with who may hold it, for the network to announce.
+    pub fn announcement(log: LogId, summary: &LogSummary) -> Changed {
+        changed(log, summary)
+    }
+}
+
+fn changed(log: LogId, summary: &LogSummary) -> Changed {
+    Changed {
+        log,
+        digest: summary.digest,
+        is_roster: summary.roster,
+        audience: summary.audience.iter().map(|(clinic, _)| *clinic).collect(),
+    }
+}

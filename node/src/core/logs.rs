@@ -1,0 +1,175 @@
+//! The logs that this node holds: a summary of each in memory, the whole state of those in use.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use minicbor::{Decode, Encode};
+use salus_api::ApiError;
+use salus_audit::{ClinicId, Entry, LogId, LogKind, LogState, Right};
+use salus_store::Store;
+
+use super::failure;
+
+/// Logs whose whole state is kept in memory. A log of 20 entries takes about 5 KB: 2,048 take some 10 MB.
+const MAX_OPEN_LOGS: NonZeroUsize = NonZeroUsize::new(2_048).unwrap();
+
+/// What must be known of a log without opening it (CBOR array, sealed by the storage key).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LogSummary {
+    /// Whether it is a roster; a record otherwise.
+    #[n(0)]
+    pub roster: bool,
+    /// The clinic whose roster it is, or the record's home.
+    #[n(1)]
+    pub owner: ClinicId,
+    /// Digest of its heights.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub digest: [u8; 32],
+    /// Entries held.
+    #[n(3)]
+    pub entries: u64,
+    /// Clinics entitled to a record, with the code of their right; empty for a roster, which every known clinic may hold.
+    #[n(4)]
+    pub audience: Vec<(ClinicId, u8)>,
+}
+
+impl LogSummary {
+    /// The summary of a state.
+    pub fn of(state: &LogState) -> Option<Self> {
+        let roster = state.kind()? == LogKind::Roster;
+        let mut audience: Vec<(ClinicId, u8)> = Vec::new();
+        if !roster {
+            for grant in state.grants() {
+                let listed = audience.iter().any(|(clinic, _)| *clinic == grant.clinic);
+                if let (false, Some(right)) = (listed, state.right_of(grant.clinic)) {
+                    audience.push((grant.clinic, right.code()));
+                }
+            }
+            audience.sort_unstable();
+        }
+        Some(Self {
+            roster,
+            owner: state.home()?,
+            digest: state.digest(),
+            entries: state.len() as u64,
+            audience,
+        })
+    }
+
+    /// What a clinic may do with the log.
+    pub fn right_of(&self, clinic: &ClinicId) -> Option<Right> {
+        let at = self
+            .audience
+            .binary_search_by(|(c, _)| c.cmp(clinic))
+            .ok()?;
+        self.audience
+            .get(at)
+            .and_then(|(_, code)| Right::from_code(u64::from(*code)))
+    }
+
+    /// Whether a clinic may hold the log's entries.
+    pub fn may_hold(&self, clinic: &ClinicId) -> bool {
+        self.roster || self.right_of(clinic).is_some()
+    }
+}
+
+/// All logs.
+pub struct LogBook {
+    summaries: BTreeMap<LogId, LogSummary>,
+    open: LruCache<LogId, LogState>,
+}
+
+impl LogBook {
+    /// No log at all.
+    pub fn empty() -> Self {
+        Self {
+            summaries: BTreeMap::new(),
+            open: LruCache::new(MAX_OPEN_LOGS),
+        }
+    }
+
+    /// Reads the summaries.
+    pub fn load(store: &Store) -> Result<Self, ApiError> {
+        let mut summaries = BTreeMap::new();
+        for (log, bytes) in store.summaries().map_err(failure::store)? {
+            let summary = minicbor::decode(&bytes).map_err(|_| {
+                ApiError::integrity(format!("the summary of log {log} cannot be read"))
+            })?;
+            summaries.insert(log, summary);
+        }
+        Ok(Self {
+            summaries,
+            open: LruCache::new(MAX_OPEN_LOGS),
+        })
+    }
+
+    /// Every log's summary, by id.
+    pub fn summaries(&self) -> &BTreeMap<LogId, LogSummary> {
+        &self.summaries
+    }
+
+    /// One log's summary.
+    pub fn summary(&self, log: &LogId) -> Option<&LogSummary> {
+        self.summaries.get(log)
+    }
+
+    /// Sets a summary, after it was committed.
+    pub fn set_summary(&mut self, log: LogId, summary: LogSummary) {
+        self.summaries.insert(log, summary);
+    }
+
+    /// The state of a log, folded from its stored entries where it is not open yet; empty for a log that is not held.
+    pub fn state(&mut self, log: LogId, store: &Store) -> Result<&mut LogState, ApiError> {
+        if !self.open.contains(&log) {
+            let state = if self.summaries.contains_key(&log) {
+                let state = LogState::replay(log, stored_entries(log, store)?);
+                let summary = self.summaries.get(&log);
+                if summary.is_some_and(|s| s.digest != state.digest()) {
+                    return Err(ApiError::integrity(format!(
+                        "log {log} is not what was stored: entries are missing or damaged"
+                    ))
+                    .hint(
+                        "run `salus audit verify --all` to see which; other records stay usable",
+                    ));
+                }
+                state
+            } else {
+                LogState::new(log)
+            };
+            self.open.put(log, state);
+        }
+        self.open
+            .get_mut(&log)
+            .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))
+    }
+
+    /// Hands over the state of a log that is kept elsewhere: a roster's.
+    pub fn take(&mut self, log: LogId, store: &Store) -> Result<LogState, ApiError> {
+        self.state(log, store)?;
+        self.open
+            .pop(&log)
+            .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))
+    }
+
+    /// Forgets the state of a log, so that the next use folds it from what is stored.
+    pub fn forget(&mut self, log: &LogId) {
+        self.open.pop(log);
+    }
+}
+
+/// A log's entries as a state is folded from them: control entries with their bodies, clinical ones without.
+fn stored_entries(log: LogId, store: &Store) -> Result<Vec<Entry>, ApiError> {
+    let mut entries = store.log_headers(log).map_err(failure::store)?;
+    for entry in entries
+        .iter_mut()
+        .filter(|entry| entry.header().kind.is_clear())
+    {
+        let (chain, seq) = (entry.header().chain, entry.header().seq);
+        if let Some(whole) = store.entry(log, chain, seq).map_err(failure::store)? {
+            *entry = whole;
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,422 @@
+//! Stories of one and two clinics, without any network: entries are carried by hand.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use salus_api::{ErrorKind, NetworkMode, NewPatient, Passphrase};
+use salus_audit::{Heights, LogId, Right, Role};
+use salus_mesh::Ledger;
+use salus_record::{CodeableConcept, Condition, Item};
+use salus_store::Store;
+use salus_vault::{Argon2Params, Unlocked, VaultFile, generate_signing_key};
+use tokio::sync::mpsc;
+
+use super::{Core, CoreLedger, Imported, Notice, Prepared, Source, Staff, ToImport};
+use crate::folder::Folder;
+use crate::made_up;
+use crate::setup::{InitOptions, init};
+
+struct Clinic {
+    core: Arc<Mutex<Core>>,
+    physician: Staff,
+    unlocked: Unlocked,
+    folder: Folder,
+    vault: VaultFile,
+    now: Arc<AtomicU64>,
+    _notices: mpsc::UnboundedReceiver<Notice>,
+}
+
+const PASSPHRASE: &str = "correct horse battery";
+
+impl Clinic {
+    fn found(root: &Path, name: &str) -> Self {
+        let data_dir = root.join(name);
+        init(InitOptions {
+            data_dir: data_dir.clone(),
+            clinic: name.to_owned(),
+            staff: format!("Dr. {name}"),
+            role: salus_api::Role::Physician,
+            passphrase: Passphrase::new(PASSPHRASE.to_owned()),
+            network: NetworkMode::Loopback,
+            test_kdf: true,
+        })
+        .unwrap();
+        Self::open(Folder::new(data_dir))
+    }
+
+    fn open(folder: Folder) -> Self {
+        let vault = VaultFile::decode(&folder.read_vault().unwrap()).unwrap();
+        let unlocked = vault.unlock(None, PASSPHRASE).unwrap();
+        let store = Store::open(&folder.store(), &unlocked.secrets.storage).unwrap();
+        let now = Arc::new(AtomicU64::new(1_790_000_000_000));
+        let ticking = Arc::clone(&now);
+        let (sender, notices) = mpsc::unbounded_channel();
+        let clock = Arc::new(move || ticking.fetch_add(1, Ordering::Relaxed));
+        let mut core = Core::open(store, unlocked.secrets.chain.clone(), clock, sender).unwrap();
+        core.unlock(&unlocked.secrets).unwrap();
+        let physician = Staff {
+            name: unlocked.staff_name.clone(),
+            key: unlocked.staff_key.clone(),
+        };
+        let core = Arc::new(Mutex::new(core));
+        Self {
+            core,
+            physician,
+            unlocked,
+            folder,
+            vault,
+            now,
+            _notices: notices,
+        }
+    }
+
+    fn reopen(self) -> Self {
+        let folder = self.folder.clone();
+        drop(self);
+        Self::open(folder)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Core, &Staff) -> T) -> T {
+        work(&mut self.core.lock().unwrap(), &self.physician)
+    }
+
+    fn new_patient(&self, family: &str) -> LogId {
+        let new = NewPatient {
+            family: family.into(),
+            given: "Ada".into(),
+            birth_date: "1980-02-29".into(),
+            sex: "female".into(),
+            ..NewPatient::default()
+        };
+        self.with(|core, who| core.register(who, new))
+            .unwrap()
+            .id
+            .parse()
+            .unwrap()
+    }
+
+    fn enrol(&mut self, name: &str, role: Role) -> Staff {
+        let key = generate_signing_key();
+        let params = Argon2Params::insecure_for_tests();
+        self.vault
+            .add_staff(&self.unlocked, name, PASSPHRASE, key.clone(), params)
+            .unwrap();
+        self.with(|core, who| core.certify(who, name, key.actor(), vec![role]))
+            .unwrap();
+        Staff {
+            name: name.to_owned(),
+            key,
+        }
+    }
+
+    /// Carries what `other` lacks from here to there, a log at a time.
+    fn carry_to(&self, other: &Clinic) {
+        let (here, there) = (
+            CoreLedger::new(Arc::clone(&self.core)),
+            CoreLedger::new(Arc::clone(&other.core)),
+        );
+        let me = self.with(|core, _| core.me());
+        let them = other.with(|core, _| core.me());
+        let mut catalog = here.catalog(them);
+        // Rosters first, as the engine does.
+        catalog.sort_by_key(|(_, _, roster)| !roster);
+        for (log, _, _) in catalog {
+            let theirs = there
+                .heights(me, &[log])
+                .pop()
+                .and_then(|(_, h)| h)
+                .unwrap_or_default();
+            let loaded = here.load(them, log, &theirs, usize::MAX);
+            let committed = there.commit(me, loaded.entries);
+            assert_eq!((committed.refused, committed.pending), (0, 0));
+        }
+        other.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    }
+
+    fn heights(&self, log: LogId) -> Heights {
+        self.with(|core, _| core.log(log).unwrap().heights().clone())
+    }
+}
+
+fn two() -> (tempfile::TempDir, Clinic, Clinic) {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (
+        Clinic::found(dir.path(), "Alpha"),
+        Clinic::found(dir.path(), "Beta"),
+    );
+    a.carry_to(&b);
+    b.carry_to(&a);
+    (dir, a, b)
+}
+
+fn share(from: &Clinic, to: &Clinic, log: LogId, right: Right) {
+    let clinic = to.with(|core, _| core.me());
+    assert!(
+        from.with(|core, who| core.grant(who, log, clinic, right))
+            .unwrap()
+    );
+    from.carry_to(to);
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let clinic = Clinic::found(dir.path(), "Alpha");
+    let log = clinic.new_patient("Okafor");
+    clinic
+        .with(|core, who| core.note(who, log, "Cough for three days."))
+        .unwrap();
+    clinic
+        .with(|core, who| core.set(who, log, "phone", "555-0101"))
+        .unwrap();
+    let before = clinic.heights(log);
+    let clinic = clinic.reopen();
+    assert_eq!(clinic.heights(log), before);
+    let view = clinic.with(|core, _| core.show(log)).unwrap();
+    assert_eq!(view.content.notes[0].text, "Cough for three days.");
+    assert_eq!(view.content.patient.phone.as_deref(), Some("555-0101"));
+    assert_eq!(view.row.family, "Okafor");
+    assert!(view.verified);
+    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    assert!(report.ok, "{:?}", report.problems);
+}
+
+#[test]
+fn a_look_is_logged_once_an_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let clinic = Clinic::found(dir.path(), "Alpha");
+    let log = clinic.new_patient("Okafor");
+    let entries = |clinic: &Clinic| clinic.with(|core, _| core.history(log, 100)).unwrap().len();
+    let before = entries(&clinic);
+    for _ in 0..3 {
+        clinic
+            .with(|core, who| core.log_look(who, log, "record shown"))
+            .unwrap();
+    }
+    assert_eq!(entries(&clinic), before + 1);
+    clinic.now.fetch_add(3_600_000, Ordering::Relaxed);
+    clinic
+        .with(|core, who| core.log_look(who, log, "record shown"))
+        .unwrap();
+    assert_eq!(entries(&clinic), before + 2);
+}
+
+#[test]
+fn two_clinics_edit_apart_and_converge() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    a.with(|core, who| core.set(who, log, "phone", "555-0101"))
+        .unwrap();
+    b.with(|core, who| core.set(who, log, "phone", "555-0202"))
+        .unwrap();
+    a.with(|core, who| core.note(who, log, "From Alpha."))
+        .unwrap();
+    b.with(|core, who| core.note(who, log, "From Beta."))
+        .unwrap();
+    a.carry_to(&b);
+    b.carry_to(&a);
+    assert_eq!(a.heights(log), b.heights(log));
+    let (at_a, at_b) = (
+        a.with(|core, _| core.show(log)).unwrap(),
+        b.with(|core, _| core.show(log)).unwrap(),
+    );
+    assert_eq!(at_a.content, at_b.content);
+    assert_eq!(at_a.content.notes.len(), 2);
+    assert_eq!(at_a.conflicts, at_b.conflicts);
+    let values = &at_a.conflicts[0].values;
+    let authors: Vec<_> = values
+        .iter()
+        .map(|v| (v.author.as_str(), v.clinic.as_str()))
+        .collect();
+    assert!(authors.contains(&("Dr. Alpha", "Alpha")) && authors.contains(&("Dr. Beta", "Beta")));
+    b.with(|core, who| core.resolve(who, log, "patient/phone", 1))
+        .unwrap();
+    b.carry_to(&a);
+    let settled = a.with(|core, _| core.show(log)).unwrap();
+    assert!(settled.conflicts.is_empty());
+    assert_eq!(
+        serde_json::json!(settled.content.patient.phone),
+        at_b.conflicts[0].values[0].value
+    );
+    for clinic in [&a, &b] {
+        let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_clinic_without_a_grant_is_told_nothing() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let ledger = CoreLedger::new(Arc::clone(&a.core));
+    let them = b.with(|core, _| core.me());
+    assert!(
+        ledger
+            .catalog(them)
+            .iter()
+            .all(|(id, _, roster)| *roster && *id != log)
+    );
+    let unknown = LogId::from_bytes([9; 32]);
+    let answers = ledger.heights(them, &[log, unknown]);
+    assert!(answers.iter().all(|(_, heights)| heights.is_none()));
+    assert!(
+        ledger
+            .load(them, log, &Heights::new(), usize::MAX)
+            .entries
+            .is_empty()
+    );
+}
+
+#[test]
+fn entries_of_a_record_that_was_not_granted_are_not_kept() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let me = a.with(|core, _| core.me());
+    let entries = a
+        .with(|core, _| core.load_for(me, log, &Heights::new(), usize::MAX))
+        .unwrap();
+    assert!(!entries.entries.is_empty());
+    let there = CoreLedger::new(Arc::clone(&b.core));
+    let committed = there.commit(me, entries.entries);
+    assert_eq!(committed.accepted, 0);
+    assert!(b.with(|core, _| core.log(log).unwrap().is_empty()));
+}
+
+#[test]
+fn a_read_grant_does_not_let_a_clinic_edit() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Read);
+    b.with(|core, _| core.show(log)).unwrap();
+    let error = b
+        .with(|core, who| core.note(who, log, "may I?"))
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    let view = b.with(|core, _| core.show(log)).unwrap();
+    assert!(
+        view.content.notes.is_empty(),
+        "what was refused is not shown either"
+    );
+}
+
+#[test]
+fn a_custodian_stores_and_cannot_read() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Custodian);
+    assert_eq!(a.heights(log), b.heights(log));
+    assert!(b.with(|core, _| core.patients()).unwrap().is_empty());
+    assert_eq!(
+        b.with(|core, _| core.show(log)).unwrap_err().kind,
+        ErrorKind::Refused
+    );
+}
+
+#[test]
+fn a_nurse_writes_notes_and_no_diagnosis() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut clinic = Clinic::found(dir.path(), "Alpha");
+    let nurse = clinic.enrol("Nurse Joy", Role::Nurse);
+    let log = clinic.new_patient("Okafor");
+    clinic
+        .with(|core, _| core.note(&nurse, log, "Slept well."))
+        .unwrap();
+    let diagnosis = Item::Condition(Condition {
+        code: CodeableConcept::text("Asthma"),
+        ..Condition::default()
+    });
+    let error = clinic
+        .with(|core, _| core.add(&nurse, log, diagnosis))
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    let view = clinic.with(|core, _| core.show(log)).unwrap();
+    assert!(view.content.conditions.is_empty());
+    assert_eq!(view.content.notes.len(), 1);
+    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    assert!(report.ok, "{:?}", report.problems);
+}
+
+#[test]
+fn importing_again_changes_nothing_and_newer_files_update() {
+    let dir = tempfile::tempdir().unwrap();
+    let clinic = Clinic::found(dir.path(), "Alpha");
+    let import = |content: salus_record::RecordContent| {
+        let options = salus_fhir::ExportOptions { time_ms: 0 };
+        let text = salus_fhir::export_bundle(&content, &options);
+        let read = salus_fhir::read_bytes(text.as_bytes(), &salus_fhir::Limits::default()).unwrap();
+        let patient = read.patients.into_iter().next().unwrap();
+        let source = Source::pack(&patient, "made-up.json").unwrap();
+        clinic.with(|core, who| {
+            let work = match core.known_source(&patient.source_id).unwrap() {
+                Some(log) => ToImport::Known(log, Box::new(patient.content), source),
+                None => ToImport::New(
+                    patient.source_id,
+                    Box::new(
+                        Prepared::new_record(
+                            patient.content,
+                            Some(source),
+                            core.me(),
+                            core.chain_id(),
+                            core.now_ms(),
+                        )
+                        .unwrap(),
+                    ),
+                ),
+            };
+            core.import(who, vec![work]).unwrap().pop().unwrap()
+        })
+    };
+    let mut content = made_up::patient(1, 1);
+    let Imported::Created(log) = import(content.clone()) else {
+        panic!("a new patient")
+    };
+    let heights = clinic.heights(log);
+    assert_eq!(import(content.clone()), Imported::Unchanged(log));
+    assert_eq!(clinic.heights(log), heights);
+    clinic
+        .with(|core, who| core.note(who, log, "written here"))
+        .unwrap();
+    content.patient.phone = Some("555-0142".into());
+    assert_eq!(import(content), Imported::Updated(log));
+    let view = clinic.with(|core, _| core.show(log)).unwrap();
+    assert_eq!(view.content.patient.phone.as_deref(), Some("555-0142"));
+    assert!(
+        view.content
+            .notes
+            .iter()
+            .any(|note| note.text == "written here")
+    );
+    assert_eq!(
+        view.attachments.len(),
+        2,
+        "both sources are kept as received"
+    );
+    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    assert!(report.ok, "{:?}", report.problems);
+}
+
+#[test]
+fn a_locked_core_shows_nothing_and_still_takes_entries_in() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    b.with(|core, _| core.lock());
+    a.with(|core, who| core.note(who, log, "while Beta was locked"))
+        .unwrap();
+    a.carry_to(&b);
+    assert_eq!(a.heights(log), b.heights(log));
+    assert_eq!(
+        b.with(|core, _| core.show(log)).unwrap_err().kind,
+        ErrorKind::Refused
+    );
+    assert_eq!(
+        b.with(|core, _| core.patients()).unwrap_err().kind,
+        ErrorKind::Refused
+    );
+    b.with(|core, _| core.unlock(&b.unlocked.secrets)).unwrap();
+    b.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    let view = b.with(|core, _| core.show(log)).unwrap();
+    assert_eq!(view.content.notes[0].text, "while Beta was locked");
+}

@@ -1,0 +1,376 @@
+//! What is shown of a record and its log.
+
+use std::collections::BTreeMap;
+
+use salus_api::{
+    ApiError, AttachmentView, AuditRow, ConflictChoice, ConflictView, HeightView, PatientView,
+};
+use salus_audit::{ActorId, Body, ChainId, Kind, LogId, Meta};
+
+use super::people::api_right;
+use super::{Core, Said, Staff};
+
+/// A look is logged once per actor, record and this stretch of time, milliseconds.
+const LOOK_MS: u64 = 3_600_000;
+
+impl Core {
+    /// The whole record as it stands. The look itself is logged by [`Core::log_look`].
+    pub fn show(&mut self, log: LogId) -> Result<PatientView, ApiError> {
+        // A copy that this clinic cannot read is refused before anything else is said of it.
+        self.newest_key(log)?;
+        let conflicts = self.conflicts(log)?;
+        let attachments = self.attachments(log)?;
+        let me = self.me();
+        let state = self.log(log)?;
+        let heights: BTreeMap<String, HeightView> = state
+            .heights()
+            .iter()
+            .map(|(chain, h)| {
+                (
+                    chain.to_string(),
+                    HeightView {
+                        seq: h.seq,
+                        hash: h.hash.to_string(),
+                    },
+                )
+            })
+            .collect();
+        let entries = state.len() as u64;
+        let sound = state.unplaced().is_empty() && state.equivocations().is_empty();
+        let frozen = state.equivocations().len();
+        let right = state.right_of(me);
+        let home = state.home();
+        let home = home
+            .map(|clinic| self.clinic_name(clinic))
+            .unwrap_or_default();
+        let synced_ms = self.last_in_step(log)?;
+        let document = self.document(log)?;
+        let view = document.record.view();
+        let mut problems: Vec<String> = view
+            .problems
+            .iter()
+            .map(|p| format!("{}: {}", p.path, p.what))
+            .collect();
+        problems.extend(document.held_out.iter().cloned());
+        let held_out = document.held_out.len() as u64;
+        if frozen > 0 {
+            problems.push(format!(
+                "{frozen} chain(s) of this record showed two histories and are frozen; the evidence is kept"
+            ));
+        }
+        let row = self
+            .opened()?
+            .index
+            .get(&log)
+            .map(|row| row.view(log))
+            .ok_or_else(|| ApiError::not_found(format!("record {log} is not in the index")))?;
+        let right = right.ok_or_else(|| {
+            ApiError::refused("this clinic has no right to that record").hint("ask its home clinic")
+        })?;
+        Ok(PatientView {
+            row,
+            content: view.content,
+            attachments,
+            conflicts,
+            heights,
+            home,
+            right: api_right(right),
+            verified: sound && held_out == 0,
+            entries,
+            held_out,
+            synced_ms,
+            problems,
+        })
+    }
+
+    /// Logs that somebody looks at a record, unless the same person's look of this hour is logged already.
+    pub fn log_look(&mut self, who: &Staff, log: LogId, purpose: &str) -> Result<(), ApiError> {
+        let now = self.now_ms();
+        let chain = self.chain_id();
+        let actor = ActorId::from_bytes(who.key.public());
+        let hour = now / LOOK_MS;
+        let logged = self.log(log)?.entries().rev().any(|meta| {
+            meta.kind == Kind::View
+                && meta.chain == chain
+                && meta.actor == actor
+                && meta.time_ms / LOOK_MS == hour
+        });
+        if logged {
+            return Ok(());
+        }
+        let (epoch, key) = self.newest_key(log)?;
+        let body = Body::View {
+            purpose: purpose.to_owned(),
+        };
+        self.transact(|core, pending| {
+            core.append(
+                pending,
+                &who.key,
+                log,
+                None,
+                Said::Sealed(&body, epoch, &key),
+            )?;
+            core.covers_all(log, 0)
+        })
+    }
+
+    /// Values that were written apart and differ, with who wrote each.
+    pub fn conflicts(&mut self, log: LogId) -> Result<Vec<ConflictView>, ApiError> {
+        let conflicts = self.document(log)?.record.conflicts();
+        let mut views = Vec::new();
+        for conflict in conflicts {
+            let mut values = Vec::new();
+            for (choice, value) in (1u32..).zip(conflict.values) {
+                let author = self.author_of(log, &value.actor, &value.change)?;
+                values.push(ConflictChoice {
+                    choice,
+                    value: value.value,
+                    author: author.actor,
+                    clinic: author.clinic,
+                    time_ms: author.time_ms,
+                    shown: value.winner,
+                });
+            }
+            views.push(ConflictView {
+                path: conflict.path,
+                label: conflict.label,
+                values,
+            });
+        }
+        Ok(views)
+    }
+
+    /// Who wrote a change, found by the chain whose actor id it carries.
+    fn author_of(
+        &mut self,
+        log: LogId,
+        actor: &[u8],
+        change: &[u8; 32],
+    ) -> Result<Author, ApiError> {
+        let state = self.log(log)?;
+        let edits: Vec<Meta> = state
+            .entries()
+            .filter(|meta| {
+                meta.kind == Kind::Edit
+                    && salus_record::actor_for(*meta.chain.as_bytes(), *log.as_bytes()) == *actor
+            })
+            .cloned()
+            .collect();
+        for meta in edits {
+            let Some(entry) = self
+                .store()
+                .entry(log, meta.chain, meta.seq)
+                .map_err(super::failure::store)?
+            else {
+                continue;
+            };
+            let Ok(Body::Edit { changes, .. }) = self.open_body(log, &entry) else {
+                continue;
+            };
+            let wrote = changes.iter().any(|bytes| {
+                salus_record::inspect_change(bytes).is_ok_and(|inspected| inspected.hash == *change)
+            });
+            if wrote {
+                return Ok(self.author(&meta));
+            }
+        }
+        Ok(Author {
+            actor: "unknown".into(),
+            clinic: "unknown".into(),
+            time_ms: 0,
+        })
+    }
+
+    fn author(&self, meta: &Meta) -> Author {
+        Author {
+            actor: self.actor_name(meta.chain, meta.actor),
+            clinic: self.chain_clinic(meta.chain),
+            time_ms: meta.time_ms,
+        }
+    }
+
+    /// The name of the person whose key this is, in the clinic that the chain belongs to.
+    pub(super) fn actor_name(&self, chain: ChainId, actor: ActorId) -> String {
+        let clinic = self.rosters.clinic_of(chain);
+        let named = clinic.and_then(|clinic| {
+            if let Some(member) = self.rosters.staff(clinic, actor) {
+                return Some(member.name.clone());
+            }
+            let roster = self.rosters.get(clinic)?;
+            (roster.root() == actor).then(|| "root key".to_owned())
+        });
+        named.unwrap_or_else(|| {
+            format!(
+                "key {}",
+                actor.to_string().chars().take(8).collect::<String>()
+            )
+        })
+    }
+
+    fn chain_clinic(&self, chain: ChainId) -> String {
+        self.rosters.clinic_of(chain).map_or_else(
+            || "unknown clinic".to_owned(),
+            |clinic| self.clinic_name(clinic),
+        )
+    }
+
+    /// Files of a record, by what its log says of them.
+    fn attachments(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
+        let metas: Vec<Meta> = self
+            .log(log)?
+            .entries()
+            .filter(|meta| meta.kind == Kind::Attach)
+            .cloned()
+            .collect();
+        let mut views: Vec<AttachmentView> = Vec::new();
+        for meta in metas {
+            let entry = self
+                .store()
+                .entry(log, meta.chain, meta.seq)
+                .map_err(super::failure::store)?;
+            let Some(entry) = entry else { continue };
+            let Ok(Body::Attach {
+                id,
+                name,
+                mime,
+                bytes_len,
+                ..
+            }) = self.open_body(log, &entry)
+            else {
+                continue;
+            };
+            // Further parts of the same file.
+            if views.iter().any(|view| view.id == id) {
+                continue;
+            }
+            views.push(AttachmentView {
+                id,
+                name,
+                mime,
+                bytes: bytes_len,
+                added_ms: meta.time_ms,
+                clinic: self.chain_clinic(meta.chain),
+                available: true,
+            });
+        }
+        Ok(views)
+    }
+
+    /// A log's entries, newest first.
+    pub fn history(&mut self, log: LogId, limit: usize) -> Result<Vec<AuditRow>, ApiError> {
+        let mut metas: Vec<Meta> = self.log(log)?.entries().cloned().collect();
+        metas.reverse();
+        metas.truncate(limit);
+        metas.iter().map(|meta| self.audit_row(log, meta)).collect()
+    }
+
+    /// The entries of all logs, newest first by their claimed times.
+    pub fn audit_log(&mut self, limit: usize) -> Result<Vec<AuditRow>, ApiError> {
+        let logs: Vec<LogId> = self.logs.summaries().keys().copied().collect();
+        let mut all: Vec<(LogId, Meta)> = Vec::new();
+        for log in logs {
+            all.extend(self.log(log)?.entries().map(|meta| (log, meta.clone())));
+            if all.len() > limit.saturating_mul(4).max(10_000) {
+                newest_first(&mut all, limit);
+            }
+        }
+        newest_first(&mut all, limit);
+        all.iter()
+            .map(|(log, meta)| self.audit_row(*log, meta))
+            .collect()
+    }
+
+    fn audit_row(&mut self, log: LogId, meta: &Meta) -> Result<AuditRow, ApiError> {
+        let patient = self
+            .opened
+            .as_ref()
+            .and_then(|opened| opened.index.get(&log))
+            .map(super::IndexRow::name);
+        let summary = self.summarise(log, meta)?;
+        Ok(AuditRow {
+            hash: meta.hash.to_string(),
+            log: log.to_string(),
+            patient,
+            chain: meta.chain.to_string(),
+            seq: meta.seq,
+            clinic: self.chain_clinic(meta.chain),
+            actor: self.actor_name(meta.chain, meta.actor),
+            time_ms: meta.time_ms,
+            kind: meta.kind.to_string(),
+            scope: meta.scope.map(|scope| scope.to_string()),
+            summary,
+        })
+    }
+
+    fn summarise(&mut self, log: LogId, meta: &Meta) -> Result<Vec<String>, ApiError> {
+        use salus_audit::Control;
+        let entry = self
+            .store()
+            .entry(log, meta.chain, meta.seq)
+            .map_err(super::failure::store)?;
+        let Some(entry) = entry else {
+            return Ok(vec!["payload is not held".into()]);
+        };
+        if !meta.kind.is_clear() {
+            return Ok(match self.open_body(log, &entry) {
+                Ok(Body::Edit { summary, .. }) => vec![summary],
+                Ok(Body::View { purpose }) => vec![purpose],
+                Ok(Body::Attach {
+                    name, bytes_len, ..
+                }) => {
+                    vec![format!("{name} kept as received, {bytes_len} bytes")]
+                }
+                Err(_) => Vec::new(),
+            });
+        }
+        let payload = entry.payload().unwrap_or_default();
+        let Ok(control) = Control::decode(meta.kind, payload) else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![match control {
+            Control::RosterGenesis { name, .. } => format!("clinic founded: {name}"),
+            Control::RecordGenesis { .. } => "record begun".into(),
+            Control::Certify { name, roles, .. } => {
+                let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+                format!("{name} certified as {}", roles.join(", "))
+            }
+            Control::Retire { key, .. } => {
+                format!("{} retired", self.actor_name(meta.chain, key))
+            }
+            Control::Incarnation { .. } => "the clinic's store began a new life".into(),
+            Control::Grant { clinic, right, .. } => {
+                format!("{right} granted to {}", self.clinic_name(clinic))
+            }
+        }])
+    }
+
+    /// When a clinic that shares the record was last in step with us.
+    fn last_in_step(&self, log: LogId) -> Result<Option<u64>, ApiError> {
+        let Some(summary) = self.logs.summary(&log) else {
+            return Ok(None);
+        };
+        Ok(self
+            .peers()?
+            .into_iter()
+            .filter(|peer| summary.may_hold(&peer.clinic))
+            .filter_map(|peer| peer.synced_ms)
+            .max())
+    }
+}
+
+struct Author {
+    actor: String,
+    clinic: String,
+    time_ms: u64,
+}
+
+fn newest_first(rows: &mut Vec<(LogId, Meta)>, limit: usize) {
+    rows.sort_by_key(|(log, meta)| {
+        (
+            std::cmp::Reverse(meta.time_ms),
+            *log,
+            std::cmp::Reverse(meta.depth),
+        )
+    });
+    rows.truncate(limit);
+}

@@ -1,0 +1,110 @@
+//! `salus node`: the daemon. It serves this machine's clients and syncs with other clinics, also while locked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use salus_api::{ApiError, Auth, Request, Response, Status};
+
+use crate::folder::Folder;
+use crate::node::{Node, NodeOptions};
+use crate::remote::ApiServer;
+use crate::service;
+use crate::setup::system_clock;
+
+/// Runs until SIGINT, SIGTERM or a `Shutdown` request. With a passphrase it opens the network and then locks: it syncs and
+/// serves, and shows nothing until somebody unlocks it. Without one it starts sealed.
+pub async fn run(
+    data_dir: PathBuf,
+    listen: Option<SocketAddr>,
+    auth: Auth,
+    ready: impl FnOnce(&Status),
+) -> Result<(), ApiError> {
+    let end = End::new()?;
+    let folder = Folder::new(&data_dir);
+    folder.require_initialised()?;
+    let held = folder.lock()?.ok_or_else(|| {
+        ApiError::failed(format!(
+            "the data folder {} is in use by another process",
+            data_dir.display()
+        ))
+        .hint("a daemon may run there already: ask it with `salus status`")
+    })?;
+    let node = Node::start(
+        folder.clone(),
+        held,
+        NodeOptions {
+            network: true,
+            keep_connected: true,
+            listen,
+            daemon: true,
+            clock: system_clock(),
+        },
+    )?;
+    let (client, calls) = salus_api::channel();
+    let serving = tokio::spawn(service::serve(Arc::clone(&node), calls));
+    let outcome = async {
+        // With a passphrase the call opens the network; its work ends with it, so the node is locked again at once.
+        let answer = client.call(auth, Request::Status).await?;
+        let door = ApiServer::start(folder.clone(), client.clone()).await?;
+        if let Response::Status(status) = answer {
+            ready(&status);
+        }
+        end.reached(&node).await;
+        door.close().await;
+        Ok(())
+    }
+    .await;
+    // A session token outlives the daemon only as a useless file.
+    let _ = std::fs::remove_file(folder.session());
+    drop(client);
+    node.close().await;
+    serving.abort();
+    outcome
+}
+
+/// What ends a daemon. Made before anything else, so that no signal is missed.
+struct End {
+    interrupt: Pin<Box<dyn Future<Output = ()> + Send>>,
+    terminate: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl End {
+    #[cfg(unix)]
+    fn new() -> Result<Self, ApiError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let heard = |kind| -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, ApiError> {
+            let mut signals = signal(kind)
+                .map_err(|e| ApiError::failed(format!("signals cannot be listened for: {e}")))?;
+            Ok(Box::pin(async move {
+                signals.recv().await;
+            }))
+        };
+        Ok(Self {
+            interrupt: heard(SignalKind::interrupt())?,
+            terminate: heard(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self, ApiError> {
+        Ok(Self {
+            interrupt: Box::pin(async {
+                // Without a listener the system's own handling ends the process.
+                if tokio::signal::ctrl_c().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }),
+            terminate: Box::pin(std::future::pending()),
+        })
+    }
+
+    async fn reached(self, node: &Node) {
+        tokio::select! {
+            () = self.interrupt => {}
+            () = self.terminate => {}
+            () = node.stopped() => {}
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! A running node: folder, vault, core and network, in one of three states.
+//!
+//! *Sealed*: nobody has unlocked since the start; no network, nothing readable. *Locked*: endpoint, chain and storage keys are in memory, so the node
+//! syncs and serves; staff, vault, index and epoch keys are not. *Unlocked*: somebody works.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use salus_api::{ApiError, Auth, Event, LockState, SessionToken};
+use salus_mesh::{Mesh, MeshConfig, PeerAddress};
+use salus_store::Store;
+use salus_vault::{Argon2Params, Unlocked, VaultFile};
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use crate::core::{Clock, Core, CoreLedger, Notice, Staff, failure};
+use crate::folder::{Folder, FolderLock, Settings};
+
+/// A session that nobody has used for this long is closed; with the last one the node locks. Long enough for a consultation without
+/// a keystroke, short enough for a desk that was left.
+const SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
+/// Records taken into documents and index at a time, so that others get their turn at the core.
+const DIGEST_AT_ONCE: usize = 16;
+/// Events that a slow subscriber may lag behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
+/// How a node runs.
+#[derive(Clone)]
+pub struct NodeOptions {
+    /// Whether it talks to other clinics.
+    pub network: bool,
+    /// Whether it dials the clinics it knows by itself and stays connected.
+    pub keep_connected: bool,
+    /// Where to listen, in place of the settings' port.
+    pub listen: Option<std::net::SocketAddr>,
+    /// Whether it serves other processes.
+    pub daemon: bool,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Somebody at work in one call.
+#[derive(Clone)]
+pub struct Worker {
+    /// Who.
+    pub staff: Staff,
+    /// What their passphrase opened.
+    pub unlocked: Arc<Unlocked>,
+}
+
+struct Session {
+    worker: Worker,
+    used: Instant,
+}
+
+/// A running node.
+pub struct Node {
+    /// Its folder.
+    pub folder: Folder,
+    /// Its settings.
+    pub settings: Settings,
+    /// How it runs.
+    pub options: NodeOptions,
+    vault: Mutex<VaultFile>,
+    core: Mutex<Option<Arc<Mutex<Core>>>>,
+    mesh: tokio::sync::Mutex<Option<Arc<Mesh>>>,
+    sessions: Mutex<HashMap<String, Session>>,
+    events: broadcast::Sender<Event>,
+    notices: mpsc::UnboundedSender<Notice>,
+    digest: Arc<Notify>,
+    working: Mutex<usize>,
+    stopping: Notify,
+    _held: FolderLock,
+}
+
+impl Node {
+    /// Starts a sealed node on a folder that no other process holds; `held` proves it.
+    pub fn start(
+        folder: Folder,
+        held: FolderLock,
+        options: NodeOptions,
+    ) -> Result<Arc<Self>, ApiError> {
+        folder.require_initialised()?;
+        let settings = folder.settings()?;
+        let vault = VaultFile::decode(&folder.read_vault()?).map_err(failure::vault)?;
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let (notices, heard) = mpsc::unbounded_channel();
+        let node = Arc::new(Self {
+            folder,
+            settings,
+            options,
+            vault: Mutex::new(vault),
+            core: Mutex::new(None),
+            mesh: tokio::sync::Mutex::new(None),
+            sessions: Mutex::new(HashMap::new()),
+            events,
+            notices,
+            digest: Arc::new(Notify::new()),
+            working: Mutex::new(0),
+            stopping: Notify::new(),
+            _held: held,
+        });
+        tokio::spawn(hear(Arc::downgrade(&node), heard));
+        tokio::spawn(keep(Arc::downgrade(&node)));
+        Ok(node)
+    }
+
+    /// How much is open.
+    pub fn state(&self) -> LockState {
+        match lock(&self.core).as_ref() {
+            None => LockState::Sealed,
+            Some(core) if lock(core).is_unlocked() => LockState::Unlocked,
+            Some(_) => LockState::Locked,
+        }
+    }
+
+    /// What changes, from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Recognises who asks; the first one ever unseals the node.
+    pub async fn recognise(self: &Arc<Self>, auth: Auth) -> Result<Worker, ApiError> {
+        match auth {
+            Auth::Nobody => Err(ApiError::refused("nobody is signed in")
+                .hint("give a passphrase (SALUS_PASSPHRASE, --passphrase-file or at the prompt), or `salus unlock` a running node")),
+            Auth::Session(token) => {
+                let mut sessions = lock(&self.sessions);
+                let session = sessions.get_mut(token.expose()).ok_or_else(|| {
+                    ApiError::refused("the session is over: the node was locked or restarted")
+                        .hint("unlock it again with `salus unlock`")
+                })?;
+                session.used = Instant::now();
+                Ok(session.worker.clone())
+            }
+            Auth::Passphrase { staff, passphrase } => {
+                let node = Arc::clone(self);
+                let worker = blocking(move || {
+                    let vault = lock(&node.vault).clone();
+                    let unlocked = vault
+                        .unlock(staff.as_deref(), passphrase.expose())
+                        .map_err(failure::unlock)?;
+                    let worker = Worker {
+                        staff: Staff {
+                            name: unlocked.staff_name.clone(),
+                            key: unlocked.staff_key.clone(),
+                        },
+                        unlocked: Arc::new(unlocked),
+                    };
+                    node.open(&worker)?;
+                    Ok(worker)
+                })
+                .await?;
+                self.connect(&worker).await?;
+                Ok(worker)
+            }
+        }
+    }
+
+    /// Opens store and index with what a passphrase opened, as far as they are not open.
+    fn open(&self, worker: &Worker) -> Result<(), ApiError> {
+        let secrets = &worker.unlocked.secrets;
+        let mut slot = lock(&self.core);
+        let core = match slot.as_ref() {
+            Some(core) => Arc::clone(core),
+            None => {
+                let store =
+                    Store::open(&self.folder.store(), &secrets.storage).map_err(failure::store)?;
+                let core = Core::open(
+                    store,
+                    secrets.chain.clone(),
+                    Arc::clone(&self.options.clock),
+                    self.notices.clone(),
+                )?;
+                let core = Arc::new(Mutex::new(core));
+                *slot = Some(Arc::clone(&core));
+                core
+            }
+        };
+        drop(slot);
+        let mut core = lock(&core);
+        if !core.is_member(&worker.staff) {
+            return Err(
+                ApiError::refused("this key was retired from the clinic's roster")
+                    .hint("ask an administrator to enrol you again"),
+            );
+        }
+        if !core.is_unlocked() {
+            core.unlock(secrets)?;
+            // A full disk or a damaged store keeps the index as it was; what is intact stays usable.
+            loop {
+                match core.digest_dirty(DIGEST_AT_ONCE) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "received entries could not be taken into the index");
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the network, once, where this node is to have one.
+    async fn connect(self: &Arc<Self>, worker: &Worker) -> Result<(), ApiError> {
+        if !self.options.network {
+            return Ok(());
+        }
+        let mut slot = self.mesh.lock().await;
+        if slot.is_some() {
+            return Ok(());
+        }
+        let core = self.core()?;
+        let me = lock(&core).me();
+        let listen = self
+            .options
+            .listen
+            .unwrap_or_else(|| self.settings.listen());
+        let config = MeshConfig::new(*worker.unlocked.secrets.endpoint, me, listen);
+        let mesh = Mesh::start(config, Arc::new(CoreLedger::new(core)))
+            .await
+            .map_err(crate::network::mesh_error)?;
+        let mesh = Arc::new(mesh);
+        tokio::spawn(crate::network::listen(
+            Arc::downgrade(self),
+            mesh.subscribe(),
+        ));
+        *slot = Some(Arc::clone(&mesh));
+        drop(slot);
+        self.tell_peers().await?;
+        if self.options.keep_connected {
+            mesh.keep_connected(true);
+        }
+        Ok(())
+    }
+
+    /// The network, where this node has one.
+    pub async fn mesh(&self) -> Option<Arc<Mesh>> {
+        self.mesh.lock().await.clone()
+    }
+
+    /// Tells the network which clinics are known, and where.
+    pub async fn tell_peers(&self) -> Result<(), ApiError> {
+        let Some(mesh) = self.mesh().await else {
+            return Ok(());
+        };
+        let core = self.core()?;
+        let peers = {
+            let core = lock(&core);
+            core.peers()?
+                .into_iter()
+                .map(|peer| PeerAddress {
+                    clinic: peer.clinic,
+                    endpoint: core.endpoint_of(&peer),
+                    addresses: peer.sockets(),
+                })
+                .collect()
+        };
+        mesh.set_peers(peers);
+        Ok(())
+    }
+
+    /// The core, where the node is not sealed.
+    pub fn core(&self) -> Result<Arc<Mutex<Core>>, ApiError> {
+        lock(&self.core).clone().ok_or_else(|| {
+            ApiError::refused("the node is sealed: nobody has unlocked it since it started")
+                .hint("unlock it with `salus unlock`, or give a passphrase")
+        })
+    }
+
+    /// Does something with the core, on a thread where blocking is allowed.
+    pub async fn with_core<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Core) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let core = self.core()?;
+        blocking(move || work(&mut lock(&core))).await
+    }
+
+    /// Opens a session for somebody who was recognised.
+    pub fn open_session(&self, worker: Worker) -> Result<SessionToken, ApiError> {
+        let mut bytes = [0u8; 32];
+        getrandom::fill(&mut bytes)
+            .map_err(|e| ApiError::failed(format!("the system's random generator failed: {e}")))?;
+        let token = blake3::Hash::from_bytes(bytes).to_hex().to_string();
+        let session = Session {
+            worker,
+            used: Instant::now(),
+        };
+        lock(&self.sessions).insert(token.clone(), session);
+        Ok(SessionToken::new(token))
+    }
+
+    /// Closes every session and wipes what only an unlocked node has in memory.
+    pub fn lock_now(&self) {
+        lock(&self.sessions).clear();
+        if let Some(core) = lock(&self.core).as_ref() {
+            lock(core).lock();
+        }
+        self.tell(Event::Locked);
+    }
+
+    /// Counts a call that works with a passphrase of its own; the node stays open until the guard is dropped.
+    pub fn at_work(self: &Arc<Self>) -> AtWork {
+        *lock(&self.working) += 1;
+        AtWork(Arc::clone(self))
+    }
+
+    /// Tells subscribers.
+    pub fn tell(&self, event: Event) {
+        // Nobody listening is no failure.
+        let _ = self.events.send(event);
+    }
+
+    /// Adds a person to the vault and the roster.
+    pub fn enrol(
+        &self,
+        worker: &Worker,
+        name: &str,
+        role: salus_api::Role,
+        passphrase: &salus_api::Passphrase,
+    ) -> Result<(), ApiError> {
+        let core = self.core()?;
+        let mut core = lock(&core);
+        let role = crate::core::roster_role(role);
+        if !core.has_role(&worker.staff, salus_audit::Role::Admin) {
+            return Err(ApiError::refused("only an administrator enrols staff")
+                .hint("`salus staff list` shows who is one"));
+        }
+        if core.has_staff(name) {
+            return Err(ApiError::usage(format!("`{name}` is enrolled already")));
+        }
+        let key = salus_vault::generate_signing_key();
+        let mut slot = lock(&self.vault);
+        let mut vault = slot.clone();
+        vault
+            .add_staff(
+                &worker.unlocked,
+                name,
+                passphrase.expose(),
+                key.clone(),
+                Argon2Params::RECOMMENDED,
+            )
+            .map_err(failure::vault)?;
+        self.folder.write_vault(&vault.encode())?;
+        let before = std::mem::replace(&mut *slot, vault);
+        let certified = core.certify(&worker.staff, name, key.actor(), vec![role]);
+        if certified.is_err() {
+            // A slot without a certificate could unlock: take it out again.
+            self.folder.write_vault(&before.encode())?;
+            *slot = before;
+        }
+        certified
+    }
+
+    /// Asks the node to stop; [`Node::stopped`] hears it.
+    pub fn stop(&self) {
+        self.stopping.notify_one();
+    }
+
+    /// Waits until somebody asked the node to stop.
+    pub async fn stopped(&self) {
+        self.stopping.notified().await;
+    }
+
+    /// Closes sessions, network and store.
+    pub async fn close(&self) {
+        if let Some(mesh) = self.mesh.lock().await.take() {
+            mesh.shutdown().await;
+        }
+        self.lock_now();
+        lock(&self.core).take();
+    }
+
+    fn lock_if_idle(&self) {
+        if *lock(&self.working) > 0 {
+            return;
+        }
+        let idle = {
+            let mut sessions = lock(&self.sessions);
+            let had = !sessions.is_empty();
+            sessions.retain(|_, session| session.used.elapsed() < SESSION_IDLE);
+            (had, sessions.is_empty())
+        };
+        if let (had, true) = idle {
+            if let Some(core) = lock(&self.core).as_ref() {
+                lock(core).lock();
+            }
+            if had {
+                self.tell(Event::Locked);
+            }
+        }
+    }
+}
+
+/// Keeps a node unlocked while a call works.
+pub struct AtWork(Arc<Node>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        *lock(&self.0.working) -= 1;
+        self.0.lock_if_idle();
+    }
+}
+
+/// Passes on what commits have to say: to the network, to subscribers, to the digestion of foreign entries.
+async fn hear(node: std::sync::Weak<Node>, mut notices: mpsc::UnboundedReceiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        let Some(node) = node.upgrade() else { return };
+        match notice {
+            Notice::Log {
+                log,
+                summary,
+                foreign,
+            } => {
+                if summary.roster && foreign {
+                    // A roster may certify another endpoint than the one that was typed.
+                    if let Err(error) = node.tell_peers().await {
+                        tracing::warn!(%error, "known clinics could not be read");
+                    }
+                }
+                if let Some(mesh) = node.mesh().await {
+                    mesh.log_changed(Core::announcement(log, &summary));
+                }
+            }
+            Notice::Patients(logs) => {
+                let ids = logs.iter().map(ToString::to_string).collect();
+                node.tell(Event::PatientsChanged(ids));
+            }
+            Notice::Dirty => node.digest.notify_one(),
+        }
+    }
+}
+
+/// Digests foreign entries as they come, and locks the node when everybody has left.
+async fn keep(node: std::sync::Weak<Node>) {
+    let Some(digest) = node.upgrade().map(|node| Arc::clone(&node.digest)) else {
+        return;
+    };
+    loop {
+        let timed = tokio::time::timeout(Duration::from_secs(30), digest.notified()).await;
+        let Some(node) = node.upgrade() else { return };
+        if timed.is_err() {
+            node.lock_if_idle();
+            continue;
+        }
+        loop {
+            match node
+                .with_core(|core| core.digest_dirty(DIGEST_AT_ONCE))
+                .await
+            {
+                Ok(left) if left > 0 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "received entries could not be taken into the index");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Runs blocking work off the async threads.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        ApiError::failed("an internal error stopped the operation; nothing was stored")
+    })?
+}
+
+/// Takes a lock; what a panicking holder left is sound, because memory changes only after a commit.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

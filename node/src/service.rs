@@ -1,0 +1,516 @@
+//! Answers the API: each request in, one answer out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use salus_api::{
+    ApiError, Auth, Envelope, ErrorKind, Event, ExportFormat, ImportReport, Passphrase, Progress,
+    Reply, Request, Response, Status,
+};
+use salus_audit::LogId;
+use salus_fhir::{ExportOptions, Import, Limits};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::core::{Core, Imported, Prepared, Source, Staff, ToImport, log_right};
+use crate::folder::dialable;
+use crate::network;
+use crate::node::{Node, Worker, blocking, lock};
+
+/// Rows of an audit log in one answer, at most.
+const MAX_AUDIT_ROWS: u32 = 10_000;
+/// Patients in one search answer, at most.
+const MAX_FOUND: u32 = 1_000;
+
+/// Serves calls until every client is gone.
+pub async fn serve(node: Arc<Node>, mut calls: mpsc::Receiver<Envelope>) {
+    while let Some(envelope) = calls.recv().await {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            let replies = envelope.replies;
+            let answer = answer(&node, envelope.call.auth, envelope.call.request, &replies).await;
+            // A caller that hung up wants no answer.
+            let _ = replies.send(Reply::Done(answer)).await;
+        });
+    }
+}
+
+async fn answer(
+    node: &Arc<Node>,
+    auth: Auth,
+    request: Request,
+    replies: &mpsc::Sender<Reply>,
+) -> Result<Response, ApiError> {
+    // What needs nobody.
+    match (&request, &auth) {
+        (Request::Status, Auth::Nobody) => return status(node, None).await,
+        (Request::Shutdown, _) if node.options.daemon => {
+            node.stop();
+            return Ok(Response::Done("the node is stopping".into()));
+        }
+        (Request::Lock, _) => {
+            node.lock_now();
+            return Ok(Response::Done("locked".into()));
+        }
+        _ => {}
+    }
+    let _at_work = node.at_work();
+    let worker = node.recognise(auth).await?;
+    let who = worker.staff.clone();
+    match request {
+        Request::Status => status(node, Some(&worker)).await,
+        Request::Unlock => {
+            let session = node.open_session(worker)?;
+            Ok(Response::Unlocked {
+                session,
+                staff: who.name,
+            })
+        }
+        Request::StaffAdd {
+            name,
+            role,
+            passphrase,
+        } => staff_add(node, worker, name, role, passphrase).await,
+        Request::Import { path } => import(node, &who, path, replies)
+            .await
+            .map(Response::Imported),
+        Request::ClinicId => {
+            let addresses = addresses(node).await;
+            core(node, move |core| {
+                Ok(Response::Clinic(core.clinic_view(&addresses)))
+            })
+            .await
+        }
+        Request::Peers => Ok(Response::Peers(network::peers(node).await?)),
+        Request::PeerAdd { id, addresses } => peer_add(node, id, addresses).await,
+        Request::Sync { clinic } => sync(node, clinic).await,
+        Request::Grant {
+            patient,
+            clinic,
+            right,
+        } => grant(node, who, patient, clinic, right).await,
+        Request::AuditVerify { patient } => verify(node, patient, replies).await,
+        Request::Subscribe => subscribe(node, replies).await,
+        other => core(node, move |core| simple(core, &who, other)).await,
+    }
+}
+
+async fn core(
+    node: &Arc<Node>,
+    work: impl FnOnce(&mut Core) -> Result<Response, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    node.with_core(work).await
+}
+
+/// Requests that one look into the core answers.
+fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, ApiError> {
+    let done = |changed: bool, what: &str| {
+        Response::Done(if changed {
+            what.to_owned()
+        } else {
+            format!("nothing to change: {what}")
+        })
+    };
+    match request {
+        Request::StaffList => Ok(Response::Staff(core.staff())),
+        Request::PatientNew(new) => core.register(who, new).map(Response::Patient),
+        Request::PatientList => core.patients().map(Response::Patients),
+        Request::PatientFind { text, limit } => core
+            .search(&text, size(limit.min(MAX_FOUND)))
+            .map(Response::Patients),
+        Request::PatientShow { patient } => {
+            let log = core.patient(&patient)?;
+            let mut view = core.show(log)?;
+            match core.log_look(who, log, "record shown") {
+                Ok(()) => {}
+                // A damaged store takes no entries; what is intact in it stays readable, and says so.
+                Err(error) if error.kind == ErrorKind::Integrity => {
+                    view.verified = false;
+                    view.problems
+                        .push(format!("this look could not be logged: {}", error.message));
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(Response::Record(Box::new(view)))
+        }
+        Request::PatientSet {
+            patient,
+            path,
+            value,
+        } => {
+            let log = core.patient(&patient)?;
+            core.set(who, log, &path, &value)
+                .map(|changed| done(changed, "the field is set"))
+        }
+        Request::PatientNote { patient, text } => {
+            let log = core.patient(&patient)?;
+            core.note(who, log, &text)?;
+            Ok(Response::Done("the note is written".into()))
+        }
+        Request::PatientHistory { patient } => {
+            let log = core.patient(&patient)?;
+            core.log_look(who, log, "history shown")?;
+            core.history(log, size(MAX_AUDIT_ROWS)).map(Response::Audit)
+        }
+        Request::Conflicts { patient } => {
+            let log = core.patient(&patient)?;
+            let conflicts = core.conflicts(log)?;
+            core.log_look(who, log, "conflicts shown")?;
+            Ok(Response::Conflicts(conflicts))
+        }
+        Request::Resolve {
+            patient,
+            path,
+            choice,
+        } => {
+            let log = core.patient(&patient)?;
+            core.resolve(who, log, &path, choice)?;
+            Ok(Response::Done("the conflict is settled".into()))
+        }
+        Request::Add { patient, item } => {
+            let log = core.patient(&patient)?;
+            core.add(who, log, *item).map(|id| Response::Added { id })
+        }
+        Request::Stop {
+            patient,
+            kind,
+            item,
+            why,
+        } => {
+            let log = core.patient(&patient)?;
+            let label = core.stop(who, log, kind, &item, why)?;
+            Ok(Response::Done(format!("stopped: {label}")))
+        }
+        Request::Export {
+            patient,
+            format: ExportFormat::Fhir,
+        } => {
+            let log = core.patient(&patient)?;
+            let view = core.show(log)?;
+            core.log_look(who, log, "record exported")?;
+            let options = ExportOptions {
+                time_ms: core.now_ms(),
+            };
+            Ok(Response::Exported(salus_fhir::export_bundle(
+                &view.content,
+                &options,
+            )))
+        }
+        Request::Grants { patient } => {
+            let log = core.patient(&patient)?;
+            core.grants(log).map(Response::Grants)
+        }
+        Request::AuditLog {
+            patient: Some(patient),
+            limit,
+        } => {
+            let log = core.patient(&patient)?;
+            core.log_look(who, log, "audit log shown")?;
+            core.history(log, size(limit.min(MAX_AUDIT_ROWS)))
+                .map(Response::Audit)
+        }
+        Request::AuditLog {
+            patient: None,
+            limit,
+        } => core
+            .audit_log(size(limit.min(MAX_AUDIT_ROWS)))
+            .map(Response::Audit),
+        _ => Err(ApiError::usage("this node does not know that request")
+            .hint("use clients and daemon of the same version")),
+    }
+}
+
+async fn status(node: &Arc<Node>, worker: Option<&Worker>) -> Result<Response, ApiError> {
+    let addresses = addresses(node).await;
+    let connected = match node.mesh().await {
+        Some(mesh) => mesh.peers().iter().filter(|peer| peer.connected).count(),
+        None => 0,
+    };
+    let mut status = Status {
+        clinic: None,
+        name: None,
+        state: node.state(),
+        staff: worker.map(|worker| worker.staff.name.clone()),
+        daemon: node.options.daemon,
+        network: node.settings.network,
+        addresses: Vec::new(),
+        patients: None,
+        logs: 0,
+        entries: 0,
+        connected: u32::try_from(connected).unwrap_or(u32::MAX),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let known = worker.is_some();
+    if let Ok(core) = node.core() {
+        let mut core = lock(&core);
+        (status.logs, status.entries) = core.size();
+        if known {
+            let view = core.clinic_view(&addresses);
+            status.clinic = Some(view.id);
+            status.name = Some(view.name);
+            status.addresses = view.addresses;
+            status.patients = core.patients().ok().map(|rows| rows.len() as u64);
+        }
+    }
+    Ok(Response::Status(status))
+}
+
+/// Where others can dial this node.
+async fn addresses(node: &Arc<Node>) -> Vec<std::net::SocketAddr> {
+    match node.mesh().await {
+        Some(mesh) => mesh.addresses().into_iter().flat_map(dialable).collect(),
+        None => dialable(
+            node.options
+                .listen
+                .unwrap_or_else(|| node.settings.listen()),
+        ),
+    }
+}
+
+async fn staff_add(
+    node: &Arc<Node>,
+    worker: Worker,
+    name: String,
+    role: salus_api::Role,
+    passphrase: Passphrase,
+) -> Result<Response, ApiError> {
+    let node = Arc::clone(node);
+    blocking(move || {
+        let name = name.trim().to_owned();
+        node.enrol(&worker, &name, role, &passphrase)?;
+        Ok(Response::Done(format!("{name} is enrolled")))
+    })
+    .await
+}
+
+async fn peer_add(
+    node: &Arc<Node>,
+    id: String,
+    addresses: Vec<String>,
+) -> Result<Response, ApiError> {
+    let clinic = node
+        .with_core(move |core| core.add_peer(&id, &addresses).map(|peer| peer.clinic))
+        .await?;
+    node.tell_peers().await?;
+    node.tell(Event::PeersChanged);
+    // A first contact fetches the other clinic's roster, so that records can be granted at once; a clinic that
+    // does not answer now is met later.
+    if !node
+        .with_core(move |core| Ok(core.knows_roster(clinic)))
+        .await?
+    {
+        let first = network::sync_with(node, clinic);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(3), first).await;
+    }
+    Ok(Response::Peers(network::peers(node).await?))
+}
+
+async fn sync(node: &Arc<Node>, clinic: Option<String>) -> Result<Response, ApiError> {
+    let clinics = node
+        .with_core(move |core| match clinic {
+            Some(text) => Ok(vec![core.find_clinic(&text)?]),
+            None => Ok(core.peers()?.into_iter().map(|peer| peer.clinic).collect()),
+        })
+        .await?;
+    if clinics.is_empty() {
+        return Err(ApiError::not_found("no other clinic is known here")
+            .hint("make one known with `salus peers add ID ADDRESS`"));
+    }
+    let mut reports = Vec::new();
+    for clinic in clinics {
+        reports.push(network::sync_with(node, clinic).await);
+    }
+    // What arrived is shown from now on: the answer waits for the index.
+    while node.with_core(|core| core.digest_dirty(64)).await? > 0 {}
+    Ok(Response::Synced(reports))
+}
+
+async fn grant(
+    node: &Arc<Node>,
+    who: Staff,
+    patient: String,
+    clinic: String,
+    right: salus_api::Right,
+) -> Result<Response, ApiError> {
+    let (log, clinic, known) = node
+        .with_core(move |core| {
+            let log = core.patient(&patient)?;
+            let clinic = core.find_clinic(&clinic)?;
+            Ok((log, clinic, core.knows_roster(clinic)))
+        })
+        .await?;
+    if !known {
+        // Its keys are in its roster: ask for it now.
+        let _ = network::sync_with(node, clinic).await;
+    }
+    core(node, move |core| {
+        let name = core.clinic_name(clinic);
+        Ok(Response::Done(
+            if core.grant(&who, log, clinic, log_right(right))? {
+                format!("granted to {name}")
+            } else {
+                format!("{name} is entitled to as much already")
+            },
+        ))
+    })
+    .await
+}
+
+async fn verify(
+    node: &Arc<Node>,
+    patient: Option<String>,
+    replies: &mpsc::Sender<Reply>,
+) -> Result<Response, ApiError> {
+    let replies = replies.clone();
+    core(node, move |core| {
+        let only: Option<LogId> = patient.map(|text| core.patient(&text)).transpose()?;
+        let mut last = 0;
+        let report = core.verify(only, |done, total| {
+            // About a hundred steps, whatever the size.
+            if done == total || done > last + total / 100 {
+                last = done;
+                let step = Progress {
+                    what: "entries verified".into(),
+                    done,
+                    total,
+                };
+                let _ = replies.try_send(Reply::Progress(step));
+            }
+        })?;
+        Ok(Response::Verified(report))
+    })
+    .await
+}
+
+async fn subscribe(node: &Arc<Node>, replies: &mpsc::Sender<Reply>) -> Result<Response, ApiError> {
+    let mut events = node.subscribe();
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => {
+                    if replies.send(Reply::Event(event)).await.is_err() {
+                        break;
+                    }
+                }
+                // A subscriber that fell behind looks at everything again.
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    if replies.send(Reply::Event(Event::PatientsChanged(Vec::new()))).await.is_err() {
+                        break;
+                    }
+                }
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+            () = replies.closed() => break,
+        }
+    }
+    Ok(Response::Done("the subscription ended".into()))
+}
+
+/// Imports one file. Reading, typing and building documents happen beside other work; only the commit takes the core.
+async fn import(
+    node: &Arc<Node>,
+    who: &Staff,
+    path: PathBuf,
+    replies: &mpsc::Sender<Reply>,
+) -> Result<ImportReport, ApiError> {
+    let begun = std::time::Instant::now();
+    let who = who.clone();
+    let name = path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let replies = replies.clone();
+    let core = node.core()?;
+    let mut report = blocking(move || {
+        let import = read(&path)?;
+        let bytes = import.bytes;
+        let total = import.patients.len() as u64;
+        let (me, chain, now) = {
+            let core = lock(&core);
+            (core.me(), core.chain_id(), core.now_ms())
+        };
+        let mut report = ImportReport {
+            file: name.clone(),
+            bytes,
+            ..ImportReport::default()
+        };
+        let mut ready = Vec::new();
+        for (done, patient) in (1u64..).zip(import.patients) {
+            count(&mut report, &patient.report);
+            let source = Source::pack(&patient, &name)?;
+            let known = lock(&core).known_source(&patient.source_id)?;
+            ready.push(match known {
+                Some(log) => ToImport::Known(log, Box::new(patient.content), source),
+                None => ToImport::New(
+                    patient.source_id,
+                    Box::new(Prepared::new_record(
+                        patient.content,
+                        Some(source),
+                        me,
+                        chain,
+                        now,
+                    )?),
+                ),
+            });
+            let step = Progress {
+                what: format!("{name}: patients read"),
+                done,
+                total,
+            };
+            let _ = replies.try_send(Reply::Progress(step));
+        }
+        let mut core = lock(&core);
+        let (_, before) = core.size();
+        let outcomes = core.import(&who, ready)?;
+        report.entries = core.size().1 - before;
+        for outcome in outcomes {
+            let log = match outcome {
+                Imported::Created(log) => {
+                    report.created += 1;
+                    log
+                }
+                Imported::Updated(log) => {
+                    report.updated += 1;
+                    log
+                }
+                Imported::Unchanged(log) => {
+                    report.unchanged += 1;
+                    log
+                }
+            };
+            report.patients.push(log.to_string());
+        }
+        Ok(report)
+    })
+    .await?;
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn read(path: &Path) -> Result<Import, ApiError> {
+    salus_fhir::read_file(path, &Limits::default()).map_err(|error| {
+        use salus_fhir::ImportError;
+        let message = format!("{}: {error}", path.display());
+        match &error {
+            ImportError::Io(io) => crate::folder::io_error("read", path, io),
+            _ => ApiError::failed(message).hint(
+                "nothing of the file was imported; mend it at its source and import it again",
+            ),
+        }
+    })
+}
+
+fn count(report: &mut ImportReport, part: &salus_fhir::Report) {
+    for (into, from) in [
+        (&mut report.typed, &part.typed),
+        (&mut report.kept_raw, &part.kept_raw),
+        (&mut report.unmodelled, &part.unmodelled),
+    ] {
+        for (name, n) in from.iter() {
+            *into.entry(name.to_owned()).or_insert(0) += n;
+        }
+    }
+}
+
+fn size(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

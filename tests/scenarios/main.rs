@@ -1,0 +1,7 @@
+//! Scenarios over several real nodes and processes, all on loopback, and checks of the workspace itself.
+
+mod at_rest;
+mod layering;
+mod process;
+mod two_clinics;
+mod wrong_input;
