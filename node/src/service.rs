@@ -492,9 +492,8 @@ fn read(path: &Path) -> Result<Import, ApiError> {
         let message = format!("{}: {error}", path.display());
         match &error {
             ImportError::Io(io) => crate::folder::io_error("read", path, io),
-            _ => ApiError::failed(message).hint(
-                "nothing of the file was imported; mend it at its source and import it again",
-            ),
+            other => ApiError::failed(message)
+                .hint(format!("nothing of it was imported; {}", other.hint())),
         }
     })
 }
