@@ -3,9 +3,9 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use salus_api::{ApiError, Event, PeerView, SyncReport};
+use salus_api::{ApiError, Event, NetworkMode, PeerView, SyncReport};
 use salus_audit::ClinicId;
-use salus_mesh::{MeshError, MeshEvent, PeerStatus};
+use salus_mesh::{MeshError, MeshEvent, Network, PeerStatus};
 use tokio::sync::broadcast;
 
 use crate::node::{Node, lock};
@@ -14,17 +14,37 @@ use crate::node::{Node, lock};
 /// there. A first sync of a large clinic takes minutes.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
+/// The mesh's word for where a node looks.
+pub fn network(mode: NetworkMode) -> Network {
+    match mode {
+        NetworkMode::Loopback => Network::Loopback,
+        NetworkMode::Lan => Network::Lan,
+        NetworkMode::Internet => Network::Internet,
+    }
+}
+
 /// A failure of the network, in the API's words.
 pub fn mesh_error(error: MeshError) -> ApiError {
-    let message = error.to_string();
+    let message = match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
     let hint = match &error {
-        MeshError::Unreachable { .. } => {
+        MeshError::Unreachable { .. } | MeshError::NoAddress { .. } => {
             "see whether `salus node` runs there, and whether `salus peers` shows its address right"
         }
         MeshError::Refused { .. } => {
             "the other clinic must make this one known too: run there the line that `salus clinic id` prints here"
         }
-        MeshError::Listen { .. } => "another process uses the port; choose another with --listen",
+        MeshError::UnknownPeer { .. } => "make it known with `salus peers add ID ADDRESS`",
+        MeshError::Bind { .. } => "another process uses the port; choose another with --listen",
+        MeshError::NotLoopback { .. } => {
+            "this clinic was made for loopback; listen on 127.0.0.1, or change `network` in settings.json"
+        }
+        MeshError::Version { .. } => "use the same version of salus at both clinics",
+        MeshError::Interrupted { .. } | MeshError::Stalled { .. } => {
+            "sync again: it goes on from what was stored"
+        }
         _ => return ApiError::failed(message),
     };
     ApiError::failed(message).hint(hint)
@@ -59,13 +79,24 @@ pub async fn sync_with(node: &Node, clinic: ClinicId) -> SyncReport {
         report.error = Some("this node runs without a network".into());
         return report;
     };
+    // What was written here a moment ago is to be part of it.
+    if let Ok(core) = node.core() {
+        let passed_on = lock(&core).flush_notices();
+        passed_on.notified().await;
+    }
     let begun = std::time::Instant::now();
     match tokio::time::timeout(SYNC_TIMEOUT, mesh.sync(clinic)).await {
         Ok(Ok(stats)) => {
             report.sent = stats.sent;
             report.received = stats.received;
             report.refused = stats.refused;
-            report.bytes = stats.bytes;
+            report.bytes = stats.bytes_sent + stats.bytes_received;
+            if stats.unresolved > 0 {
+                report.error = Some(format!(
+                    "{} logs still differ: entries in them wait for others or were refused",
+                    stats.unresolved
+                ));
+            }
         }
         Ok(Err(error)) => {
             let error = mesh_error(error);
@@ -83,7 +114,7 @@ pub async fn sync_with(node: &Node, clinic: ClinicId) -> SyncReport {
 /// The clinics this one knows, as faces show them.
 pub async fn peers(node: &Node) -> Result<Vec<PeerView>, ApiError> {
     let statuses: Vec<PeerStatus> = match node.mesh().await {
-        Some(mesh) => mesh.peers(),
+        Some(mesh) => mesh.peers().await,
         None => Vec::new(),
     };
     let core = node.core()?;
@@ -106,7 +137,7 @@ pub async fn peers(node: &Node) -> Result<Vec<PeerView>, ApiError> {
                     .and_then(|s| s.rtt)
                     .map(|rtt| rtt.as_secs_f64() * 1000.0),
                 synced_ms: peer.synced_ms,
-                behind: status.map_or(0, |s| s.behind),
+                behind: status.and_then(|s| s.behind).unwrap_or(0),
                 last_error: status.and_then(|s| s.last_error.clone()),
             }
         })

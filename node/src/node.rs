@@ -217,7 +217,12 @@ impl Node {
             .options
             .listen
             .unwrap_or_else(|| self.settings.listen());
-        let config = MeshConfig::new(*worker.unlocked.secrets.endpoint, me, listen);
+        let config = MeshConfig::new(
+            *worker.unlocked.secrets.endpoint,
+            me,
+            listen,
+            crate::network::network(self.settings.network),
+        );
         let mesh = Mesh::start(config, Arc::new(CoreLedger::new(core)))
             .await
             .map_err(crate::network::mesh_error)?;
@@ -409,19 +414,15 @@ async fn hear(node: std::sync::Weak<Node>, mut notices: mpsc::UnboundedReceiver<
     while let Some(notice) = notices.recv().await {
         let Some(node) = node.upgrade() else { return };
         match notice {
-            Notice::Log {
-                log,
-                summary,
-                foreign,
-            } => {
-                if summary.roster && foreign {
+            Notice::Log { changed, foreign } => {
+                if changed.is_roster && foreign {
                     // A roster may certify another endpoint than the one that was typed.
                     if let Err(error) = node.tell_peers().await {
                         tracing::warn!(%error, "known clinics could not be read");
                     }
                 }
-                if let Some(mesh) = node.mesh().await {
-                    mesh.log_changed(Core::announcement(log, &summary));
+                if let (false, Some(mesh)) = (foreign, node.mesh().await) {
+                    mesh.log_changed(changed);
                 }
             }
             Notice::Patients(logs) => {
@@ -429,6 +430,7 @@ async fn hear(node: std::sync::Weak<Node>, mut notices: mpsc::UnboundedReceiver<
                 node.tell(Event::PatientsChanged(ids));
             }
             Notice::Dirty => node.digest.notify_one(),
+            Notice::Flushed(heard) => heard.tell(),
         }
     }
 }

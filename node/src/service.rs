@@ -222,7 +222,12 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
 async fn status(node: &Arc<Node>, worker: Option<&Worker>) -> Result<Response, ApiError> {
     let addresses = addresses(node).await;
     let connected = match node.mesh().await {
-        Some(mesh) => mesh.peers().iter().filter(|peer| peer.connected).count(),
+        Some(mesh) => mesh
+            .peers()
+            .await
+            .iter()
+            .filter(|peer| peer.connected)
+            .count(),
         None => 0,
     };
     let mut status = Status {
@@ -257,7 +262,7 @@ async fn status(node: &Arc<Node>, worker: Option<&Worker>) -> Result<Response, A
 /// Where others can dial this node.
 async fn addresses(node: &Arc<Node>) -> Vec<std::net::SocketAddr> {
     match node.mesh().await {
-        Some(mesh) => mesh.addresses().into_iter().flat_map(dialable).collect(),
+        Some(mesh) => mesh.addresses(),
         None => dialable(
             node.options
                 .listen

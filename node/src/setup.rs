@@ -118,7 +118,9 @@ fn make(folder: &Folder, options: InitOptions) -> Result<InitOutcome, ApiError> 
     let store = Store::create(&folder.store(), &secrets.storage).map_err(failure::store)?;
     let (notices, _unheard) = mpsc::unbounded_channel();
     let mut core = Core::fresh(store, secrets.chain.clone(), system_clock(), notices);
-    let endpoint = salus_mesh::endpoint_id(&secrets.endpoint);
+    let endpoint = *iroh::SecretKey::from_bytes(&secrets.endpoint)
+        .public()
+        .as_bytes();
     let roster = Control::RosterGenesis {
         name: options.clinic.trim().to_owned(),
         root: phrase.to_root_key().actor(),

@@ -33,6 +33,8 @@
 
 mod file;
 mod keys;
+#[cfg(test)]
+mod known_answers;
 mod padding;
 mod passphrase;
 mod payload;

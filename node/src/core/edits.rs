@@ -77,19 +77,16 @@ impl Core {
             patient,
             ..RecordContent::default()
         };
-        let prepared = Prepared::new_record(
-            content,
-            None,
-            self.me(),
-            self.chain_id(),
-            self.now_ms(),
-        )
-        .map_err(|error| match error.kind {
+        let prepared =
+            Prepared::new_record(content, None, self.me(), self.chain_id(), self.now_ms())
+                .map_err(|error| {
+                    match error.kind {
             ErrorKind::Usage => error.hint(
                 "write a birth date as YYYY-MM-DD, or YYYY-MM or YYYY where no more is known",
             ),
             _ => error,
-        })?;
+        }
+                })?;
         let log = prepared.log();
         self.transact(|core, pending| core.store_prepared(pending, who, prepared))?;
         let index = &self.opened()?.index;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::ApiError;
-use salus_audit::{ClinicId, Entry, Heights, LogId, Verdict, verify_signatures};
-use salus_mesh::{Changed, Committed, Ledger, Loaded};
+use salus_audit::{ClinicId, Entry, Height, Heights, LogId, Verdict, verify_signatures};
+use salus_mesh::{Ledger, LedgerError};
+use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
 
 use super::{Core, LogSummary, Notice, failure};
 
@@ -37,31 +38,47 @@ impl Ledger for CoreLedger {
         self.with(|core| core.clinic_at(endpoint))
     }
 
-    fn catalog(&self, peer: ClinicId) -> Vec<(LogId, [u8; 32], bool)> {
-        self.with(|core| {
-            core.logs
+    fn catalog(&self, peer: ClinicId) -> Result<CatalogAnswer, LedgerError> {
+        Ok(self.with(|core| {
+            let items = core
+                .logs
                 .summaries()
                 .iter()
                 .filter(|(_, s)| s.may_hold(&peer))
-                .map(|(log, s)| (*log, s.digest, s.roster))
-                .collect()
-        })
+                .map(|(log, s)| CatalogItem {
+                    log: *log,
+                    digest: s.digest,
+                    is_roster: s.roster,
+                })
+                .collect();
+            CatalogAnswer {
+                version: core.version,
+                items,
+            }
+        }))
     }
 
-    fn heights(&self, peer: ClinicId, logs: &[LogId]) -> Vec<(LogId, Option<Heights>)> {
+    fn heights(&self, peer: ClinicId, logs: &[LogId]) -> Result<Vec<Heights>, LedgerError> {
         self.with(|core| {
             logs.iter()
-                .map(|log| (*log, core.heights_for(peer, *log)))
-                .collect()
+                .map(|log| core.heights_for(peer, *log))
+                .collect::<Result<_, _>>()
+                .map_err(|error| failed(&error))
         })
     }
 
-    fn load(&self, peer: ClinicId, log: LogId, theirs: &Heights, max_bytes: usize) -> Loaded {
+    fn load(
+        &self,
+        peer: ClinicId,
+        log: LogId,
+        theirs: &Heights,
+        max_bytes: usize,
+    ) -> Result<Loaded, LedgerError> {
         self.with(|core| core.load_for(peer, log, theirs, max_bytes))
-            .unwrap_or_default()
+            .map_err(|error| failed(&error))
     }
 
-    fn commit(&self, peer: ClinicId, entries: Vec<Vec<u8>>) -> Committed {
+    fn commit(&self, peer: ClinicId, entries: Vec<Vec<u8>>) -> Result<Committed, LedgerError> {
         let total = entries.len() as u64;
         let decoded: Vec<Entry> = entries
             .iter()
@@ -70,21 +87,16 @@ impl Ledger for CoreLedger {
         // Signatures are judged before the core is taken: this is most of the work.
         let verified = verified(decoded);
         let refused = total - verified.len() as u64;
-        self.with(|core| match core.take_in(peer, verified) {
-            Ok(mut committed) => {
-                committed.refused += refused;
-                committed
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "entries from another clinic could not be stored");
-                Committed {
-                    pending: total,
-                    failed: true,
-                    ..Committed::default()
-                }
-            }
-        })
+        let taken = self.with(|core| core.take_in(peer, verified));
+        let mut committed = taken.map_err(|error| failed(&error))?;
+        committed.refused += refused;
+        Ok(committed)
     }
+}
+
+fn failed(error: &ApiError) -> LedgerError {
+    tracing::warn!(%error, "the store could not take part in a sync");
+    LedgerError::new(error.message.clone())
 }
 
 /// The entries whose signatures and payloads hold, in their order; verified on both cores where they are many.
@@ -128,12 +140,12 @@ impl Core {
             .map_or(peer.endpoint, |life| life.endpoint)
     }
 
-    fn heights_for(&mut self, peer: ClinicId, log: LogId) -> Option<Heights> {
+    fn heights_for(&mut self, peer: ClinicId, log: LogId) -> Result<Heights, ApiError> {
         // The answer for a log that the peer may not hold is the one for a log that is not here.
-        if !self.logs.summary(&log)?.may_hold(&peer) {
-            return None;
+        if !self.logs.summary(&log).is_some_and(|s| s.may_hold(&peer)) {
+            return Ok(Heights::new());
         }
-        self.log(log).ok().map(|state| state.heights().clone())
+        self.log(log).map(|state| state.heights().clone())
     }
 
     pub(super) fn load_for(
@@ -143,24 +155,46 @@ impl Core {
         theirs: &Heights,
         max_bytes: usize,
     ) -> Result<Loaded, ApiError> {
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded {
+            reached: theirs.clone(),
+            ..Loaded::default()
+        };
         if !self.logs.summary(&log).is_some_and(|s| s.may_hold(&peer)) {
-            return Ok(loaded);
+            return Ok(Loaded::default());
         }
-        let wanted: Vec<_> = self
-            .log(log)?
+        let state = self.log(log)?;
+        loaded.ours = state.heights().clone();
+        // Where the peer's hash at its height is another one than ours, the chain has two histories.
+        loaded.forked = theirs
+            .iter()
+            .filter(|(chain, height)| {
+                state
+                    .entry_at(**chain, height.seq)
+                    .is_some_and(|meta| meta.hash != height.hash)
+            })
+            .map(|(chain, _)| *chain)
+            .collect();
+        let wanted: Vec<_> = state
             .entries()
             .filter(|meta| theirs.get(&meta.chain).is_none_or(|h| meta.seq > h.seq))
+            .filter(|meta| !loaded.forked.contains(&meta.chain))
             .map(|meta| (meta.chain, meta.seq))
             .collect();
         let mut bytes = 0;
         for (chain, seq) in wanted {
-            if bytes >= max_bytes {
+            if bytes >= max_bytes && !loaded.entries.is_empty() {
                 loaded.more = true;
                 break;
             }
             let entry = self.store.entry(log, chain, seq).map_err(failure::store)?;
             let Some(entry) = entry else { break };
+            loaded.reached.insert(
+                chain,
+                Height {
+                    seq,
+                    hash: entry.hash(),
+                },
+            );
             let encoded = entry.encode();
             bytes += encoded.len();
             loaded.entries.push(encoded);
@@ -197,6 +231,9 @@ impl Core {
                     }
                     Ok(Verdict::Equivocation { other }) => {
                         committed.refused += 1;
+                        committed
+                            .forked
+                            .push((entry.header().log, entry.header().chain));
                         tracing::warn!(chain = %entry.header().chain, seq = entry.header().seq, %other, "a chain shows two histories");
                         // Header and signatures are the evidence; the payload would only make it large.
                         pending
@@ -215,6 +252,9 @@ impl Core {
             }
             if still.is_empty() || still.len() == before {
                 committed.pending = still.len() as u64;
+                let waiting: BTreeSet<LogId> =
+                    still.iter().map(|entry| entry.header().log).collect();
+                committed.waiting = waiting.into_iter().collect();
                 break Ok(());
             }
             waiting = still;
@@ -234,9 +274,10 @@ impl Core {
         if !pending.batch.entries.is_empty() || !pending.batch.refused.is_empty() {
             self.commit(pending)?;
         }
+        let version = self.version;
         for log in touched {
             if let Some(summary) = self.logs.summary(&log) {
-                committed.changed.push(changed(log, summary));
+                committed.changed.push(changed(log, summary, version));
             }
         }
         if records {
@@ -322,18 +363,15 @@ impl Core {
             Ok(left)
         })
     }
-
-    /// Every log with who may hold it, for the network to announce.
-    pub fn announcement(log: LogId, summary: &LogSummary) -> Changed {
-        changed(log, summary)
-    }
 }
 
-fn changed(log: LogId, summary: &LogSummary) -> Changed {
+/// A changed log, for the network to announce.
+pub(super) fn changed(log: LogId, summary: &LogSummary, version: u64) -> Changed {
     Changed {
         log,
         digest: summary.digest,
         is_roster: summary.roster,
         audience: summary.audience.iter().map(|(clinic, _)| *clinic).collect(),
+        version,
     }
 }

@@ -28,6 +28,7 @@ use salus_audit::{
     Scope, SigningKey, Tree, Verdict,
 };
 use salus_store::{Batch, Store};
+use salus_sync::Changed;
 use salus_vault::{EpochKey, NodeSecrets, seal_payload};
 use tokio::sync::mpsc;
 
@@ -56,17 +57,28 @@ pub struct Staff {
 pub enum Notice {
     /// A log changed, here or by sync.
     Log {
-        /// Which.
-        log: LogId,
-        /// Its summary now.
-        summary: LogSummary,
-        /// Whether the change came from another clinic.
+        /// The change, as the network announces it.
+        changed: Changed,
+        /// Whether it came from another clinic: the network knows of it already.
         foreign: bool,
     },
     /// These records' rows changed.
     Patients(Vec<LogId>),
     /// Records wait to be taken into documents and index.
     Dirty,
+    /// Everything before this was passed on.
+    Flushed(FlushSignal),
+}
+
+/// Tells whoever waits that all earlier notices were passed on.
+#[derive(Clone, Debug)]
+pub struct FlushSignal(Arc<tokio::sync::Notify>);
+
+impl FlushSignal {
+    /// Passes it on.
+    pub fn tell(&self) {
+        self.0.notify_one();
+    }
 }
 
 /// The clinic.
@@ -81,6 +93,8 @@ pub struct Core {
     clock: Clock,
     notices: mpsc::UnboundedSender<Notice>,
     entries: u64,
+    /// Grows with every commit that changes a log: the network tells late news by it.
+    version: u64,
 }
 
 /// What is to be committed in one transaction, and what to do once it is.
@@ -158,6 +172,7 @@ impl Core {
             clock,
             notices,
             entries: 0,
+            version: 0,
         }
     }
 
@@ -222,6 +237,13 @@ impl Core {
     /// The time now.
     pub fn now_ms(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// Sends a notice behind all that went before, and returns what hears of its arrival.
+    pub fn flush_notices(&self) -> Arc<tokio::sync::Notify> {
+        let heard = Arc::new(tokio::sync::Notify::new());
+        self.notify(Notice::Flushed(FlushSignal(Arc::clone(&heard))));
+        heard
     }
 
     /// Logs and entries held.
@@ -332,11 +354,12 @@ impl Core {
         }
         self.tree = pending.tree;
         self.entries += count;
+        self.version += 1;
         for (log, summary) in summaries {
-            self.logs.set_summary(log, summary.clone());
+            let changed = ledger::changed(log, &summary, self.version);
+            self.logs.set_summary(log, summary);
             self.notify(Notice::Log {
-                log,
-                summary,
+                changed,
                 foreign: pending.foreign,
             });
         }

@@ -1,0 +1,576 @@
+//! Made-up people, records and clinics for the tests.
+
+use salus_api::record::*;
+use salus_api::*;
+
+/// 2026-11-22 12:00:00 UTC.
+pub(crate) const NOW_MS: u64 = 1_795_348_800_000;
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+fn row(n: u64, family: &str, given: &str, born: &str, sex: &str, ago_ms: u64) -> PatientRow {
+    PatientRow {
+        id: format!(
+            "{:08x}{}",
+            0x3fa9_c2d1_u64.wrapping_mul(2 * n + 1) & 0xffff_ffff,
+            "0".repeat(56)
+        ),
+        mrn: format!("204-{}", 118 + n),
+        family: family.into(),
+        given: given.into(),
+        birth_date: born.into(),
+        sex: sex.into(),
+        updated_ms: NOW_MS - ago_ms,
+    }
+}
+
+/// Made-up people.
+pub(crate) fn patients() -> Vec<PatientRow> {
+    vec![
+        row(
+            0,
+            "Okafor",
+            "Amara Chidinma",
+            "1984-05-17",
+            "female",
+            12 * MINUTE_MS,
+        ),
+        row(
+            1,
+            "Okafor",
+            "Chike",
+            "2025-11-02",
+            "male",
+            26 * 60 * MINUTE_MS,
+        ),
+        row(
+            2,
+            "Lindqvist",
+            "Sven",
+            "1951-02-28",
+            "male",
+            3 * 60 * MINUTE_MS,
+        ),
+        row(
+            3,
+            "Nguyễn",
+            "Thị Minh Khai",
+            "1990-12-01",
+            "female",
+            2 * DAY_MS,
+        ),
+        row(4, "山田", "花子", "1979-08-09", "female", 5 * DAY_MS),
+        row(
+            5,
+            "de la Fuente y Ortiz-Montenegro",
+            "María del Carmen",
+            "1962",
+            "female",
+            9 * DAY_MS,
+        ),
+        row(6, "Haddad", "Yusuf", "2026-10-20", "male", 20 * DAY_MS),
+        row(7, "Smith", "Alex", "2001-07-30", "other", 90 * DAY_MS),
+        row(
+            8,
+            "Smith",
+            "Alexandra",
+            "2001-07-30",
+            "female",
+            400 * DAY_MS,
+        ),
+    ]
+}
+
+fn loinc(code: &str, display: &str) -> CodeableConcept {
+    CodeableConcept::code("http://loinc.org", code, display)
+}
+
+fn amount(value: &str, unit: &str) -> Quantity {
+    Quantity {
+        value: Some(value.parse().unwrap()),
+        unit: Some(unit.into()),
+        ..Quantity::default()
+    }
+}
+
+fn at(date: &str) -> Option<Timing> {
+    Some(Timing::DateTime(date.into()))
+}
+
+fn measured(
+    id: &str,
+    code: &CodeableConcept,
+    category: &str,
+    value: Quantity,
+    date: &str,
+) -> Observation {
+    Observation {
+        id: id.into(),
+        status: Some("final".into()),
+        category: vec![CodeableConcept::code("", category, category)],
+        code: code.clone(),
+        value: Some(ObservationValue::Quantity(value)),
+        effective: at(date),
+        ..Observation::default()
+    }
+}
+
+fn observations() -> Vec<Observation> {
+    let mut all = Vec::new();
+    let dates = [
+        "2025-09-01",
+        "2025-12-04",
+        "2026-03-02",
+        "2026-06-15",
+        "2026-10-02",
+    ];
+    let pressures = [(150, 96), (146, 94), (142, 90), (138, 88), (134, 86)];
+    for (n, (date, (upper, lower))) in dates.iter().zip(pressures).enumerate() {
+        let Item::Observation(mut bp) =
+            salus_api::blood_pressure(upper, lower, Some(format!("{date}T09:30:00Z")))
+        else {
+            panic!("a blood pressure is an observation")
+        };
+        bp.id = format!("bp{n}");
+        all.push(bp);
+    }
+    let weight = loinc("29463-7", "Body weight");
+    for (n, (date, kg)) in dates
+        .iter()
+        .zip(["84.2", "83.0", "82.5", "80.9", "79.4"])
+        .enumerate()
+    {
+        all.push(measured(
+            &format!("w{n}"),
+            &weight,
+            "vital-signs",
+            amount(kg, "kg"),
+            date,
+        ));
+    }
+    let a1c = loinc("4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood");
+    for (n, (date, percent)) in dates
+        .iter()
+        .zip(["8.1", "7.9", "7.4", "7.1", "7.2"])
+        .enumerate()
+    {
+        let mut o = measured(
+            &format!("a{n}"),
+            &a1c,
+            "laboratory",
+            amount(percent, "%"),
+            date,
+        );
+        o.interpretation = vec![CodeableConcept::code("", "H", "High")];
+        o.reference_range = vec![ReferenceRange {
+            low: Some(amount("4.0", "%")),
+            high: Some(amount("5.6", "%")),
+            text: None,
+        }];
+        all.push(o);
+    }
+    let creatinine = loinc("2160-0", "Creatinine [Mass/volume] in Serum or Plasma");
+    all.push(measured(
+        "c0",
+        &creatinine,
+        "laboratory",
+        amount("0.90", "mg/dL"),
+        "2026-10-02",
+    ));
+    let mut smoking = measured(
+        "s0",
+        &loinc("72166-2", "Tobacco smoking status"),
+        "social-history",
+        amount("0", ""),
+        "2025-09-01",
+    );
+    smoking.value = Some(ObservationValue::Concept(CodeableConcept::text(
+        "Never smoked tobacco",
+    )));
+    all.push(smoking);
+    all
+}
+
+/// A made-up record with something of everything.
+pub(crate) fn content() -> RecordContent {
+    RecordContent {
+        patient: Patient {
+            mrn: Some("204-118".into()),
+            family: Some("Okafor".into()),
+            given: vec!["Amara".into(), "Chidinma".into()],
+            birth_date: Some("1984-05-17".into()),
+            sex: Sex::Female,
+            phone: Some("+49 30 5550 118".into()),
+            email: Some("amara@example.org".into()),
+            address: Some(Address {
+                line: vec!["Uferstraße 12".into()],
+                city: Some("Berlin".into()),
+                postal_code: Some("13357".into()),
+                country: Some("DE".into()),
+                ..Address::default()
+            }),
+            language: Some(CodeableConcept::text("German")),
+            ..Patient::default()
+        },
+        allergies: vec![
+            AllergyIntolerance {
+                id: "al1".into(),
+                code: CodeableConcept::text("Peanut"),
+                clinical_status: Some("active".into()),
+                ..AllergyIntolerance::default()
+            },
+            AllergyIntolerance {
+                id: "al0".into(),
+                code: CodeableConcept::code("http://snomed.info/sct", "764146007", "Penicillin G"),
+                clinical_status: Some("active".into()),
+                verification_status: Some("confirmed".into()),
+                criticality: Some("high".into()),
+                category: vec!["medication".into()],
+                onset: at("1999"),
+                reactions: vec![Reaction {
+                    manifestation: vec![CodeableConcept::text("Anaphylaxis")],
+                    severity: Some("severe".into()),
+                    description: None,
+                }],
+                ..AllergyIntolerance::default()
+            },
+            AllergyIntolerance {
+                id: "al2".into(),
+                code: CodeableConcept::text("Egg"),
+                clinical_status: Some("resolved".into()),
+                ..AllergyIntolerance::default()
+            },
+        ],
+        conditions: vec![
+            condition("c0", "Essential hypertension", "active", "2019-03-11", None),
+            condition("c1", "Type 2 diabetes mellitus", "active", "2021-06-02", None),
+            condition("c2", "Acute bronchitis", "resolved", "2024-01-09", Some("2024-01-23")),
+        ],
+        medications: vec![
+            medication("m0", "Metformin 500 mg oral tablet", "active", "2021-06-02", "1 tablet", 2),
+            medication("m1", "Lisinopril 10 mg oral tablet", "active", "2019-03-11", "1 tablet", 1),
+            medication("m2", "Amoxicillin 500 mg capsule", "completed", "2024-01-09", "1 capsule", 3),
+        ],
+        observations: observations(),
+        diagnostic_reports: vec![DiagnosticReport {
+            id: "r0".into(),
+            status: Some("final".into()),
+            code: loinc("51990-0", "Basic metabolic panel"),
+            effective: at("2026-10-02T09:40:00Z"),
+            results: vec!["a4".into(), "c0".into(), "lost".into()],
+            conclusion: Some("Glycaemia close to the goal; kidneys unremarkable.".into()),
+            performer: vec!["Lab Wedding".into()],
+            ..DiagnosticReport::default()
+        }],
+        immunizations: vec![Immunization {
+            id: "i0".into(),
+            status: Some("completed".into()),
+            code: CodeableConcept::text("Influenza, seasonal, injectable"),
+            occurrence: at("2026-10-02"),
+            lot_number: Some("AB-1201".into()),
+            ..Immunization::default()
+        }],
+        procedures: vec![Procedure {
+            id: "p0".into(),
+            status: Some("completed".into()),
+            code: CodeableConcept::text("Retinal photography"),
+            performed: at("2026-03-02"),
+            reason: vec![CodeableConcept::text("Diabetes screening")],
+            ..Procedure::default()
+        }],
+        encounters: vec![Encounter {
+            id: "e0".into(),
+            status: Some("finished".into()),
+            class: Some(Coding { code: Some("AMB".into()), display: Some("ambulatory".into()), system: None }),
+            code: CodeableConcept::text("Follow-up visit"),
+            period: Some(Period {
+                start: Some("2026-10-02T09:20:00Z".into()),
+                end: Some("2026-10-02T09:50:00Z".into()),
+            }),
+            reason_conditions: vec!["c0".into(), "c1".into()],
+            participants: vec!["Ines Falk".into()],
+            ..Encounter::default()
+        }],
+        notes: vec![
+            Note {
+                id: "n0".into(),
+                created_ms: NOW_MS - 51 * DAY_MS,
+                author: "Ines Falk".into(),
+                text: "Feels well. Walks half an hour a day, sleeps better.\n\nPlan: go on as before, \
+                       blood pressure at home twice a week, next visit in three months."
+                    .into(),
+                ..Note::default()
+            },
+            Note {
+                id: "n1".into(),
+                created_ms: NOW_MS - 160 * DAY_MS,
+                author: "Tom Berg".into(),
+                text: "Telephone: asks about the tablets; explained.".into(),
+                ..Note::default()
+            },
+        ],
+    }
+}
+
+fn condition(id: &str, name: &str, status: &str, from: &str, until: Option<&str>) -> Condition {
+    Condition {
+        id: id.into(),
+        code: CodeableConcept::text(name),
+        clinical_status: Some(status.into()),
+        onset: at(from),
+        abatement: until.and_then(at),
+        ..Condition::default()
+    }
+}
+
+fn medication(
+    id: &str,
+    name: &str,
+    status: &str,
+    from: &str,
+    dose: &str,
+    times: u32,
+) -> Medication {
+    let (value, unit) = dose.split_once(' ').unwrap();
+    Medication {
+        id: id.into(),
+        code: CodeableConcept::text(name),
+        status: Some(status.into()),
+        authored_on: Some(from.into()),
+        dosage: vec![Dosage {
+            dose: Some(amount(value, unit)),
+            frequency: Some(times),
+            period: Some(1.into()),
+            period_unit: Some("d".into()),
+            ..Dosage::default()
+        }],
+        ..Medication::default()
+    }
+}
+
+fn choice(
+    choice: u32,
+    value: serde_json::Value,
+    author: &str,
+    clinic: &str,
+    shown: bool,
+) -> ConflictChoice {
+    let time_ms = NOW_MS - u64::from(choice) * 47 * MINUTE_MS;
+    ConflictChoice {
+        choice,
+        value,
+        author: author.into(),
+        clinic: clinic.into(),
+        time_ms,
+        shown,
+    }
+}
+
+fn conflicts() -> Vec<ConflictView> {
+    use serde_json::json;
+    vec![
+        ConflictView {
+            path: "patient/phone".into(),
+            label: "Telephone".into(),
+            values: vec![
+                choice(
+                    1,
+                    json!("+49 30 5550 118"),
+                    "Ines Falk",
+                    "Riverside Clinic",
+                    true,
+                ),
+                choice(
+                    2,
+                    json!("+49 30 5550 811"),
+                    "Tom Berg",
+                    "Hillside Practice",
+                    false,
+                ),
+            ],
+        },
+        ConflictView {
+            path: "medications/m0/dosage".into(),
+            label: "Metformin 500 mg oral tablet: dose".into(),
+            values: vec![
+                choice(
+                    1,
+                    json!([{"text": "1 tablet twice a day"}]),
+                    "Ines Falk",
+                    "Riverside Clinic",
+                    false,
+                ),
+                choice(
+                    2,
+                    json!([{"text": "2 tablets twice a day"}]),
+                    "Tom Berg",
+                    "Hillside Practice",
+                    true,
+                ),
+                choice(3, json!(null), "Lena Okoye", "Harbour Clinic", false),
+            ],
+        },
+    ]
+}
+
+/// A made-up record as the node answers it.
+pub(crate) fn record() -> PatientView {
+    PatientView {
+        row: patients().remove(0),
+        content: content(),
+        attachments: vec![AttachmentView {
+            id: "at0".into(),
+            name: "retina-left.jpg".into(),
+            mime: "image/jpeg".into(),
+            bytes: 1_482_113,
+            added_ms: NOW_MS - 265 * DAY_MS,
+            clinic: "Hillside Practice".into(),
+            available: true,
+        }],
+        conflicts: conflicts(),
+        heights: Default::default(),
+        home: "Riverside Clinic".into(),
+        right: Right::Home,
+        verified: true,
+        entries: 87,
+        held_out: 0,
+        synced_ms: Some(NOW_MS - 3 * MINUTE_MS),
+        problems: Vec::new(),
+    }
+}
+
+/// The clinics it knows: one in step, one away.
+pub(crate) fn peers() -> Vec<PeerView> {
+    vec![
+        PeerView {
+            id: "b802f7c1".into(),
+            name: "Hillside Practice".into(),
+            addresses: Vec::new(),
+            connected: true,
+            rtt_ms: Some(1.24),
+            synced_ms: Some(NOW_MS - 3 * MINUTE_MS),
+            behind: 0,
+            last_error: None,
+        },
+        PeerView {
+            id: "c5510a9e".into(),
+            name: String::new(),
+            addresses: Vec::new(),
+            connected: false,
+            rtt_ms: None,
+            synced_ms: Some(NOW_MS - 4 * DAY_MS),
+            behind: 12,
+            last_error: Some("no answer from 192.168.4.20:4433 within 5 s".into()),
+        },
+    ]
+}
+
+/// What a sync with both did.
+pub(crate) fn sync_reports() -> Vec<SyncReport> {
+    vec![
+        SyncReport {
+            peer: "b802f7c1".into(),
+            sent: 12,
+            received: 1_040,
+            refused: 0,
+            bytes: 312_455,
+            seconds: 0.42,
+            error: None,
+        },
+        SyncReport {
+            peer: "c5510a9e".into(),
+            error: Some("no answer from 192.168.4.20:4433 within 5 s".into()),
+            ..SyncReport::default()
+        },
+    ]
+}
+
+/// The newest entries.
+pub(crate) fn audit() -> Vec<AuditRow> {
+    let of = patients();
+    let entry = |n: u64,
+                 who: usize,
+                 actor: &str,
+                 clinic: &str,
+                 kind: &str,
+                 scope: &str,
+                 summary: &[&str]| AuditRow {
+        hash: format!(
+            "{:08x}{}",
+            0x9b1d_0f37_u64 ^ (n * 0x0101_4321),
+            "e".repeat(56)
+        ),
+        log: of[who].id.clone(),
+        patient: Some(crate::subject::row_name(&of[who])),
+        chain: "c1".repeat(32),
+        seq: 40 - n,
+        clinic: clinic.into(),
+        actor: actor.into(),
+        time_ms: NOW_MS - 12 * MINUTE_MS - n * n * 37 * MINUTE_MS,
+        kind: kind.into(),
+        scope: Some(scope.to_owned()).filter(|s| !s.is_empty()),
+        summary: summary.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    let (here, there) = ("Riverside Clinic", "Hillside Practice");
+    vec![
+        entry(
+            0,
+            0,
+            "Ines Falk",
+            here,
+            "edit",
+            "observation",
+            &["Observation added: Blood pressure 134/86 mmHg"],
+        ),
+        entry(
+            1,
+            0,
+            "Ines Falk",
+            here,
+            "view",
+            "",
+            &["Looked at the record"],
+        ),
+        entry(
+            2,
+            0,
+            "Tom Berg",
+            there,
+            "edit",
+            "demographics",
+            &["Telephone: +49 30 5550 811"],
+        ),
+        entry(3, 2, "Tom Berg", there, "edit", "note", &["Note added"]),
+        entry(
+            4,
+            0,
+            "Tom Berg",
+            there,
+            "edit",
+            "clinical",
+            &[
+                "Metformin 500 mg oral tablet: dose",
+                "Metformin 500 mg oral tablet: status active",
+            ],
+        ),
+        entry(
+            5,
+            1,
+            "Lena Okoye",
+            "Harbour Clinic",
+            "edit",
+            "clinical",
+            &[],
+        ),
+        entry(
+            6,
+            0,
+            "Ines Falk",
+            here,
+            "grant",
+            "",
+            &["Hillside Practice may write"],
+        ),
+        entry(7, 0, "Ines Falk", here, "genesis", "", &["Record created"]),
+    ]
+}

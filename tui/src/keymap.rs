@@ -1,0 +1,496 @@
+//! Every action, once: what it is called, which keys do it, and where.
+//!
+//! The footer, the help screen and the palette are printed from [`BINDINGS`]; [`resolve`] is the only reader of
+//! keys. One rule keeps letters free for typing: in a context that takes text, a key that writes a character never
+//! resolves to an action.
+
+use crate::keys::{Code, Key};
+
+/// Something a person can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    // Everywhere.
+    Help,
+    Palette,
+    NextTheme,
+    Lock,
+    Quit,
+    Dismiss,
+    // Moving.
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    First,
+    Last,
+    Back,
+    // Patients.
+    OpenPatient,
+    Search,
+    Commands,
+    NewPatient,
+    OpenAudit,
+    OpenSync,
+    // One record.
+    PreviousSection,
+    NextSection,
+    JumpSection,
+    OpenItem,
+    Filter,
+    KeepFilter,
+    NewNote,
+    BloodPressure,
+    OpenConflicts,
+    RecordAudit,
+    Reload,
+    // Forms and the note.
+    SignIn,
+    NextField,
+    PreviousField,
+    Submit,
+    Save,
+    NewLine,
+    // Typing.
+    CursorLeft,
+    CursorRight,
+    WordLeft,
+    WordRight,
+    LineStart,
+    LineEnd,
+    DeleteBack,
+    DeleteForward,
+    DeleteWord,
+    DeleteToStart,
+    // Conflicts.
+    ChooseNumber,
+    ChooseValue,
+    // Audit.
+    OpenEntry,
+    Verify,
+    // Sync.
+    SyncAll,
+    SyncOne,
+    // Palette and questions.
+    RunCommand,
+    Yes,
+    No,
+}
+
+/// Where keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Context {
+    /// Signing in.
+    Unlock,
+    /// Typing into the patient search.
+    Search,
+    /// Walking through the patient list.
+    Patients,
+    /// A record's sections.
+    Record,
+    /// Typing into the filter of a list.
+    Filter,
+    /// One item of a record, or one entry of the audit trail.
+    Item,
+    /// Writing a note.
+    Note,
+    /// A form.
+    Form,
+    /// Settling conflicts.
+    Conflicts,
+    /// The audit trail.
+    Audit,
+    /// The other clinics.
+    Sync,
+    /// The help screen.
+    Help,
+    /// The command palette.
+    Palette,
+    /// A question.
+    Question,
+    /// A failure is being shown; asked before the context below it.
+    Failure,
+}
+
+impl Context {
+    /// All of them, in the order of the help screen.
+    pub const ALL: [Self; 15] = [
+        Self::Unlock,
+        Self::Search,
+        Self::Patients,
+        Self::Record,
+        Self::Item,
+        Self::Filter,
+        Self::Note,
+        Self::Form,
+        Self::Conflicts,
+        Self::Audit,
+        Self::Sync,
+        Self::Help,
+        Self::Palette,
+        Self::Question,
+        Self::Failure,
+    ];
+
+    /// Whether letters are text here.
+    pub fn takes_text(self) -> bool {
+        matches!(
+            self,
+            Self::Unlock | Self::Search | Self::Filter | Self::Note | Self::Form | Self::Palette
+        )
+    }
+}
+
+/// Under which heading the help screen prints an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Group {
+    Everywhere,
+    Moving,
+    Patients,
+    Record,
+    Writing,
+    Typing,
+    Conflicts,
+    Audit,
+    Sync,
+    Questions,
+}
+
+impl Group {
+    /// All of them, in the order of the help screen.
+    pub const ALL: [Self; 10] = [
+        Self::Everywhere,
+        Self::Moving,
+        Self::Patients,
+        Self::Record,
+        Self::Writing,
+        Self::Conflicts,
+        Self::Audit,
+        Self::Sync,
+        Self::Questions,
+        Self::Typing,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Everywhere => "Everywhere",
+            Self::Moving => "Moving",
+            Self::Patients => "Patients",
+            Self::Record => "Record",
+            Self::Writing => "Notes and forms",
+            Self::Typing => "Typing",
+            Self::Conflicts => "Conflicts",
+            Self::Audit => "Audit trail",
+            Self::Sync => "Sync",
+            Self::Questions => "Palette and questions",
+        }
+    }
+}
+
+/// One action with all that is known of it.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    /// The action.
+    pub action: Action,
+    /// Its name, for scripts of keys and for configuration to come.
+    pub id: &'static str,
+    /// What it does, for help and palette.
+    pub title: &'static str,
+    /// The same in a word or two, for the footer; "" keeps it out of the footer.
+    pub hint: &'static str,
+    /// The keys that do it, preferred one first.
+    pub keys: &'static [Key],
+    /// Where.
+    pub contexts: &'static [Context],
+    /// Its heading in the help screen.
+    pub group: Group,
+}
+
+impl Binding {
+    /// A row of keys in short, `1…9`, where each key means another of the same thing.
+    pub fn range(&self) -> Option<String> {
+        match self.keys {
+            [first, .., last] if self.keys.len() > 5 => Some(format!("{first}…{last}")),
+            _ => None,
+        }
+    }
+
+    /// The keys that do it in this context.
+    pub fn keys_in(&self, context: Context) -> impl Iterator<Item = Key> {
+        let here = self.contexts.contains(&context);
+        let text = context.takes_text();
+        self.keys
+            .iter()
+            .copied()
+            .filter(move |k| here && !(text && k.writes().is_some()))
+    }
+}
+
+use Context as C;
+
+/// Every context in which a person is signed in and no question is open.
+const WORKING: &[C] = &[
+    C::Search,
+    C::Patients,
+    C::Record,
+    C::Item,
+    C::Filter,
+    C::Note,
+    C::Form,
+    C::Conflicts,
+    C::Audit,
+    C::Sync,
+];
+const LISTS: &[C] = &[
+    C::Search,
+    C::Patients,
+    C::Record,
+    C::Item,
+    C::Filter,
+    C::Conflicts,
+    C::Audit,
+    C::Sync,
+    C::Help,
+    C::Palette,
+    C::Note,
+    C::Form,
+    C::Unlock,
+];
+const PAGES: &[C] = &[
+    C::Search,
+    C::Patients,
+    C::Record,
+    C::Item,
+    C::Filter,
+    C::Conflicts,
+    C::Audit,
+    C::Help,
+    C::Note,
+];
+const ENDS: &[C] = &[
+    C::Patients,
+    C::Record,
+    C::Item,
+    C::Conflicts,
+    C::Audit,
+    C::Sync,
+    C::Help,
+];
+const BACK: &[C] = &[
+    C::Patients,
+    C::Record,
+    C::Item,
+    C::Filter,
+    C::Note,
+    C::Form,
+    C::Conflicts,
+    C::Audit,
+    C::Sync,
+    C::Help,
+    C::Palette,
+];
+const TYPING: &[C] = &[
+    C::Unlock,
+    C::Search,
+    C::Filter,
+    C::Note,
+    C::Form,
+    C::Palette,
+];
+
+const fn bind(
+    action: Action,
+    group: Group,
+    id: &'static str,
+    title: &'static str,
+    hint: &'static str,
+    keys: &'static [Key],
+    contexts: &'static [Context],
+) -> Binding {
+    Binding {
+        action,
+        id,
+        title,
+        hint,
+        keys,
+        contexts,
+        group,
+    }
+}
+
+const fn key(code: Code) -> Key {
+    Key::new(code)
+}
+
+/// Every action, in the order in which the footer prefers them.
+#[rustfmt::skip]
+pub(crate) static BINDINGS: &[Binding] = &[
+    // What a screen is for comes first.
+    bind(Action::Yes, Group::Questions, "yes", "Yes, do it", "yes", &[Key::char('y')], &[C::Question]),
+    bind(Action::No, Group::Questions, "no", "No, go back", "no", &[Key::char('n'), key(Code::Esc), Key::char('q')], &[C::Question]),
+    bind(Action::Dismiss, Group::Questions, "dismiss", "Take the message away", "dismiss", &[key(Code::Esc)], &[C::Failure]),
+    bind(Action::OpenPatient, Group::Patients, "open-patient", "Open the record", "open", &[key(Code::Enter), Key::char('l')], &[C::Patients, C::Search]),
+    bind(Action::RunCommand, Group::Questions, "run-command", "Run the command", "run", &[key(Code::Enter)], &[C::Palette]),
+    bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record]),
+    bind(Action::BloodPressure, Group::Record, "blood-pressure", "Enter a blood pressure", "blood pressure", &[Key::char('b')], &[C::Record]),
+    bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], &[C::Record]),
+    bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts", "conflicts", &[Key::char('c')], &[C::Record]),
+    bind(Action::RecordAudit, Group::Record, "record-audit", "Who did what with this record", "audit", &[Key::char('a')], &[C::Record]),
+    bind(Action::Save, Group::Writing, "save", "Save", "save", &[Key::ctrl('s')], &[C::Note, C::Form]),
+    bind(Action::Submit, Group::Writing, "submit", "Next field; on the last one, save", "next", &[key(Code::Enter)], &[C::Form]),
+    bind(Action::SignIn, Group::Writing, "sign-in", "Next field; on the last, sign in", "sign in", &[key(Code::Enter)], &[C::Unlock]),
+    bind(Action::ChooseValue, Group::Conflicts, "choose-value", "Keep the marked value", "keep it", &[key(Code::Enter)], &[C::Conflicts]),
+    bind(Action::ChooseNumber, Group::Conflicts, "choose-number", "Keep the value with this number", "by number",
+        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9')], &[C::Conflicts]),
+    bind(Action::SyncAll, Group::Sync, "sync-all", "Sync with all clinics now", "sync now", &[Key::char('s')], &[C::Sync]),
+    bind(Action::SyncOne, Group::Sync, "sync-one", "Sync with the marked clinic now", "only this one", &[key(Code::Enter)], &[C::Sync]),
+    bind(Action::OpenEntry, Group::Audit, "open-entry", "Show all of an entry", "show", &[key(Code::Enter)], &[C::Audit]),
+    bind(Action::Verify, Group::Audit, "verify", "Verify signatures, chains, rights", "verify", &[Key::char('v')], &[C::Audit]),
+    bind(Action::NewPatient, Group::Patients, "new-patient", "Register a new patient", "new patient", &[Key::char('n'), Key::ctrl('n')], &[C::Patients, C::Search]),
+    bind(Action::Commands, Group::Patients, "commands", "Clear the search, then leave it", "commands", &[key(Code::Esc), key(Code::Tab)], &[C::Search]),
+    bind(Action::Search, Group::Patients, "search", "Search patients", "search", &[Key::char('/'), Key::char('i')], &[C::Patients]),
+    bind(Action::OpenSync, Group::Patients, "sync", "The other clinics, and syncing", "sync", &[Key::char('s'), key(Code::F(6))], &[C::Patients, C::Search, C::Record]),
+    bind(Action::OpenAudit, Group::Patients, "audit", "Who did what, in all records", "audit", &[Key::char('a'), key(Code::F(7))], &[C::Patients, C::Search]),
+    bind(Action::KeepFilter, Group::Record, "keep-filter", "Keep the filter and go to the list", "keep", &[key(Code::Enter), key(Code::Tab)], &[C::Filter]),
+    bind(Action::Filter, Group::Record, "filter", "Filter the list", "filter", &[Key::char('/')], &[C::Record, C::Audit]),
+    bind(Action::NextSection, Group::Record, "next-section", "Next section", "", &[key(Code::Right), Key::char('l'), key(Code::Tab)], &[C::Record]),
+    bind(Action::PreviousSection, Group::Record, "previous-section", "Previous section", "", &[key(Code::Left), Key::char('h'), key(Code::BackTab)], &[C::Record]),
+    bind(Action::JumpSection, Group::Record, "jump-section", "Section by its number", "",
+        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-')], &[C::Record]),
+    bind(Action::Reload, Group::Everywhere, "reload", "Read again", "", &[Key::char('r'), key(Code::F(5))], &[C::Patients, C::Search, C::Record, C::Conflicts, C::Audit, C::Sync]),
+    // Writing.
+    bind(Action::NewLine, Group::Writing, "new-line", "New line", "", &[key(Code::Enter)], &[C::Note]),
+    bind(Action::NextField, Group::Writing, "next-field", "Next field", "", &[key(Code::Tab)], &[C::Form, C::Unlock]),
+    bind(Action::PreviousField, Group::Writing, "previous-field", "Previous field", "", &[key(Code::BackTab)], &[C::Form, C::Unlock]),
+    // Leaving, and what works everywhere.
+    bind(Action::Back, Group::Moving, "back", "Back; asks if a text would be lost", "back", &[key(Code::Esc), Key::char('q')], BACK),
+    bind(Action::Palette, Group::Everywhere, "palette", "All commands, by name", "palette", &[Key::ctrl('p'), Key::char(':')], WORKING),
+    bind(Action::Help, Group::Everywhere, "help", "All keys", "help", &[Key::char('?'), key(Code::F(1))],
+        &[C::Unlock, C::Search, C::Patients, C::Record, C::Item, C::Filter, C::Note, C::Form, C::Conflicts, C::Audit, C::Sync]),
+    bind(Action::Lock, Group::Everywhere, "lock", "Lock the node; syncing goes on", "", &[Key::ctrl('l')], WORKING),
+    bind(Action::NextTheme, Group::Everywhere, "next-theme", "Dark, light, no colour", "", &[Key::ctrl('t')], &[C::Unlock, C::Search, C::Patients, C::Record, C::Item, C::Filter, C::Note, C::Form, C::Conflicts, C::Audit, C::Sync]),
+    bind(Action::Quit, Group::Everywhere, "quit", "Leave Salus", "quit", &[Key::ctrl('q'), Key::ctrl('c')], &Context::ALL),
+    // Moving.
+    bind(Action::Up, Group::Moving, "up", "Up", "", &[key(Code::Up), Key::char('k')], LISTS),
+    bind(Action::Down, Group::Moving, "down", "Down", "", &[key(Code::Down), Key::char('j')], LISTS),
+    bind(Action::PageUp, Group::Moving, "page-up", "A screenful up", "", &[key(Code::PageUp), Key::ctrl('b')], PAGES),
+    bind(Action::PageDown, Group::Moving, "page-down", "A screenful down", "", &[key(Code::PageDown), Key::ctrl('f'), Key::char(' ')], PAGES),
+    bind(Action::First, Group::Moving, "first", "First", "", &[key(Code::Home), Key::char('g')], ENDS),
+    bind(Action::Last, Group::Moving, "last", "Last", "", &[key(Code::End), Key::char('G')], ENDS),
+    // Typing.
+    bind(Action::CursorLeft, Group::Typing, "cursor-left", "One character left", "", &[key(Code::Left)], TYPING),
+    bind(Action::CursorRight, Group::Typing, "cursor-right", "One character right", "", &[key(Code::Right)], TYPING),
+    bind(Action::WordLeft, Group::Typing, "word-left", "One word left", "", &[Key { code: Code::Left, ctrl: true, alt: false }, Key::alt(Code::Left), Key::alt(Code::Char('b'))], TYPING),
+    bind(Action::WordRight, Group::Typing, "word-right", "One word right", "", &[Key { code: Code::Right, ctrl: true, alt: false }, Key::alt(Code::Right), Key::alt(Code::Char('f'))], TYPING),
+    bind(Action::LineStart, Group::Typing, "line-start", "Start of the line", "", &[key(Code::Home), Key::ctrl('a')], TYPING),
+    bind(Action::LineEnd, Group::Typing, "line-end", "End of the line", "", &[key(Code::End), Key::ctrl('e')], TYPING),
+    bind(Action::DeleteBack, Group::Typing, "delete-back", "Delete to the left", "", &[key(Code::Backspace), Key::ctrl('h')], TYPING),
+    bind(Action::DeleteForward, Group::Typing, "delete-forward", "Delete to the right", "", &[key(Code::Delete), Key::ctrl('d')], TYPING),
+    bind(Action::DeleteWord, Group::Typing, "delete-word", "Delete the word to the left", "", &[Key::ctrl('w'), Key { code: Code::Backspace, ctrl: false, alt: true }], TYPING),
+    bind(Action::DeleteToStart, Group::Typing, "delete-to-start", "Delete to the start of the line", "", &[Key::ctrl('u')], TYPING),
+];
+
+/// What a key does in a context.
+pub(crate) fn resolve(context: Context, key: Key) -> Option<Action> {
+    BINDINGS
+        .iter()
+        .find(|b| b.keys_in(context).any(|k| k == key))
+        .map(|b| b.action)
+}
+
+/// The keys that do an action in a context, preferred one first.
+pub(crate) fn keys_for(context: Context, action: Action) -> impl Iterator<Item = Key> {
+    BINDINGS
+        .iter()
+        .filter(move |b| b.action == action)
+        .flat_map(move |b| b.keys_in(context))
+}
+
+/// What the footer says in a context: actions and the keys to name, most useful first.
+pub(crate) fn hints(context: Context) -> impl Iterator<Item = (&'static Binding, String)> {
+    BINDINGS
+        .iter()
+        .filter(|b| !b.hint.is_empty())
+        .filter_map(move |b| {
+            let first = b.keys_in(context).next()?;
+            Some((b, b.range().unwrap_or_else(|| first.to_string())))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
+    use super::*;
+
+    #[test]
+    fn no_two_actions_share_a_key_in_one_context() {
+        for context in Context::ALL {
+            let mut seen = HashMap::new();
+            for binding in BINDINGS {
+                for key in binding.keys_in(context) {
+                    if let Some(other) = seen.insert(key, binding.id) {
+                        panic!("{context:?}: {key} is {other} and {}", binding.id);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_is_listed_once_and_reachable() {
+        let mut ids = BTreeSet::new();
+        let mut actions = std::collections::HashSet::new();
+        for binding in BINDINGS {
+            assert!(ids.insert(binding.id), "{} twice", binding.id);
+            assert!(actions.insert(binding.action), "{:?} twice", binding.action);
+            assert!(!binding.title.is_empty());
+            for context in binding.contexts {
+                assert!(
+                    binding.keys_in(*context).next().is_some(),
+                    "{} has no key in {context:?}",
+                    binding.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn letters_stay_text_where_text_is_taken() {
+        for context in Context::ALL.into_iter().filter(|c| c.takes_text()) {
+            for c in (' '..='~').chain("äñ山".chars()) {
+                assert_eq!(resolve(context, Key::char(c)), None, "{context:?} {c}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_can_always_leave() {
+        for context in Context::ALL {
+            assert_eq!(
+                resolve(context, Key::ctrl('c')),
+                Some(Action::Quit),
+                "{context:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn arrows_and_vi_keys_do_the_same() {
+        for context in [
+            C::Patients,
+            C::Record,
+            C::Audit,
+            C::Sync,
+            C::Conflicts,
+            C::Help,
+        ] {
+            for (arrow, letter) in [(Code::Up, 'k'), (Code::Down, 'j'), (Code::End, 'G')] {
+                assert_eq!(
+                    resolve(context, key(arrow)),
+                    resolve(context, Key::char(letter))
+                );
+            }
+        }
+    }
+}

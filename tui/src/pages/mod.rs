@@ -1,0 +1,183 @@
+//! The pages: one module each, all with the same few questions to answer.
+
+use salus_api::{ApiError, Event, Progress, Response};
+
+use crate::canvas::Canvas;
+use crate::desk::Desk;
+use crate::keymap::{Action, Context};
+use crate::keys::Key;
+use crate::msg::{CallId, Size};
+use crate::subject::{SUBJECT_ROWS, Subject};
+
+mod audit;
+mod conflicts;
+mod help;
+mod note;
+mod palette;
+mod patients;
+mod pressure;
+mod question;
+mod record;
+mod register;
+mod sync;
+mod unlock;
+
+pub(crate) use audit::Audit;
+pub(crate) use conflicts::Conflicts;
+pub(crate) use help::Help;
+pub(crate) use note::Note;
+pub(crate) use palette::Palette;
+pub(crate) use patients::Patients;
+pub(crate) use pressure::Pressure;
+pub(crate) use question::{Question, Then};
+pub(crate) use record::Record;
+pub(crate) use register::Register;
+pub(crate) use sync::Sync;
+pub(crate) use unlock::{Attempt, Unlock};
+
+/// Rows that every page leaves to the frame around it: the bar at the top, the line and the hints at the bottom.
+const FRAME_ROWS: u16 = 3;
+
+/// Rows of a page about one record, below the lines that say whose it is.
+pub(crate) fn record_rows(size: Size) -> u16 {
+    size.height.saturating_sub(FRAME_ROWS + SUBJECT_ROWS + 1)
+}
+
+/// Rows of a page that is about no record in particular.
+pub(crate) fn page_rows(size: Size) -> u16 {
+    size.height.saturating_sub(FRAME_ROWS)
+}
+
+/// Where to go after a page was told something.
+pub(crate) enum Go {
+    /// Nowhere.
+    Stay,
+    /// Away from this page.
+    Back,
+    /// To another page, on top of this one.
+    Open(Box<Screen>),
+    /// To another page, in place of this one.
+    Swap(Box<Screen>),
+    /// To a question first.
+    Ask(Question),
+    /// Somebody signed in.
+    Enter(Attempt),
+}
+
+impl Go {
+    /// To another page, on top of this one.
+    pub fn open(screen: Screen) -> Self {
+        Self::Open(Box::new(screen))
+    }
+}
+
+/// What every page can be asked. All but `view` may change the page and, through the desk, ask the node; none waits.
+pub(crate) trait Page {
+    /// Where keys go.
+    fn context(&self) -> Context;
+    /// Does something; `key` is absent where the palette asked for it.
+    fn act(&mut self, desk: &mut Desk, action: Action, key: Option<Key>) -> Go;
+    /// Text was typed or pasted.
+    fn typed(&mut self, _desk: &mut Desk, _text: &str) -> Go {
+        Go::Stay
+    }
+    /// Whether it waits for this call.
+    fn waits_for(&self, _call: CallId) -> bool {
+        false
+    }
+    /// A call that it waits for has ended.
+    fn answer(&mut self, _desk: &mut Desk, _call: CallId, _answer: Answer) -> Go {
+        Go::Stay
+    }
+    /// A call that it waits for has come this far.
+    fn progress(&mut self, _progress: Progress) {}
+    /// Something changed at the node.
+    fn event(&mut self, _desk: &mut Desk, _event: &Event) {}
+    /// A second has passed.
+    fn tick(&mut self, _desk: &mut Desk) {}
+    /// It is on top again, or the node answers again: what it shows may be old.
+    fn resume(&mut self, _desk: &mut Desk) {}
+    /// What would be lost by leaving it, in words.
+    fn unsaved(&self) -> Option<String> {
+        None
+    }
+    /// A question that it asked was answered with yes.
+    fn confirmed(&mut self, _desk: &mut Desk, _then: Then) -> Go {
+        Go::Stay
+    }
+    /// Draws it. Pages about a record find its lines drawn above them already.
+    fn view(&self, canvas: &mut Canvas<'_>, desk: &Desk);
+    /// Whose record it shows, where it holds one.
+    fn subject(&self) -> Option<&Subject> {
+        None
+    }
+    /// Whether it stands under the lines that say whose record it is.
+    fn is_about_a_record(&self) -> bool {
+        false
+    }
+}
+
+/// What the node answered.
+pub(crate) type Answer = Result<Response, ApiError>;
+
+/// A page, whichever.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) enum Screen {
+    Unlock(Unlock),
+    Patients(Patients),
+    Record(Box<Record>),
+    Note(Note),
+    Pressure(Pressure),
+    Register(Register),
+    Conflicts(Conflicts),
+    Audit(Audit),
+    Sync(Sync),
+}
+
+impl Screen {
+    /// The page behind it.
+    pub fn page(&self) -> &dyn Page {
+        match self {
+            Self::Unlock(page) => page,
+            Self::Patients(page) => page,
+            Self::Record(page) => page.as_ref(),
+            Self::Note(page) => page,
+            Self::Pressure(page) => page,
+            Self::Register(page) => page,
+            Self::Conflicts(page) => page,
+            Self::Audit(page) => page,
+            Self::Sync(page) => page,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn page_mut(&mut self) -> &mut dyn Page {
+        match self {
+            Self::Unlock(page) => page,
+            Self::Patients(page) => page,
+            Self::Record(page) => page.as_mut(),
+            Self::Note(page) => page,
+            Self::Pressure(page) => page,
+            Self::Register(page) => page,
+            Self::Conflicts(page) => page,
+            Self::Audit(page) => page,
+            Self::Sync(page) => page,
+        }
+    }
+
+    /// Its name, for `Debug`: says nothing of what it shows.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unlock(_) => "unlock",
+            Self::Patients(_) => "patients",
+            Self::Record(_) => "record",
+            Self::Note(_) => "note",
+            Self::Pressure(_) => "blood pressure",
+            Self::Register(_) => "register",
+            Self::Conflicts(_) => "conflicts",
+            Self::Audit(_) => "audit",
+            Self::Sync(_) => "sync",
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! One patient's record: sections at the left, rows at the right.
+
+use salus_api::{ApiError, Event, PatientRow, PatientView, Request, Response};
+
+use super::{Answer, Audit, Conflicts, Go, Note, Page, Pressure, Screen, Sync, record_rows};
+use crate::canvas::Canvas;
+use crate::describe::describe;
+use crate::desk::Desk;
+use crate::detail::Detail;
+use crate::input::Input;
+use crate::keymap::{Action, Context};
+use crate::keys::{Code, Key};
+use crate::msg::CallId;
+use crate::sections::{self, Kind, Row, Section, Target};
+use crate::series::{self, Series};
+use crate::subject::Subject;
+use crate::table::{self, Cursor};
+use crate::theme::Tone;
+
+/// Columns of the list of sections.
+const SIDE_COLUMNS: u16 = 20;
+/// From this width on, an item is shown beside its list.
+const WIDE: u16 = 110;
+/// Longest filter, bytes (a guess).
+const MAX_FILTER_BYTES: usize = 128;
+
+/// An item that is shown by itself.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+struct Item {
+    target: Target,
+    detail: Detail,
+    scroll: usize,
+}
+
+/// The page.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) struct Record {
+    subject: Subject,
+    view: Option<Box<PatientView>>,
+    /// Its observations in order of time; made once, as the sections are.
+    measured: Vec<Series>,
+    sections: Vec<Section>,
+    section: usize,
+    /// Where the cursor stands in each section, among the rows it can stand on.
+    cursors: [Cursor; Kind::ALL.len()],
+    filter: Input,
+    filtering: bool,
+    item: Option<Item>,
+    waiting: Option<CallId>,
+    stale: bool,
+    asked_ms: u64,
+    error: Option<ApiError>,
+}
+
+impl Record {
+    /// The record of a row of the patient list.
+    pub fn open(desk: &mut Desk, row: &PatientRow) -> Self {
+        let mut page = Self {
+            subject: Subject::from_row(row),
+            view: None,
+            measured: Vec::new(),
+            sections: Vec::new(),
+            section: 0,
+            cursors: [Cursor::default(); Kind::ALL.len()],
+            filter: Input::new(MAX_FILTER_BYTES),
+            filtering: false,
+            item: None,
+            waiting: None,
+            stale: false,
+            asked_ms: 0,
+            error: None,
+        };
+        page.ask(desk);
+        page
+    }
+
+    fn ask(&mut self, desk: &mut Desk) {
+        desk.cancel(self.waiting);
+        let patient = self.subject.id.clone();
+        self.waiting = Some(desk.call(Request::PatientShow { patient }));
+        self.asked_ms = desk.clock.now_ms;
+        self.stale = false;
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::ALL
+            .get(self.section)
+            .copied()
+            .unwrap_or(Kind::Summary)
+    }
+
+    /// The rows that the filter leaves; headings over nothing are left out too.
+    fn rows(&self) -> Vec<&Row> {
+        let Some(section) = self.sections.get(self.section) else {
+            return Vec::new();
+        };
+        let words: Vec<String> = self.words();
+        let matching: Vec<&Row> = section.rows.iter().filter(|r| r.matches(&words)).collect();
+        let followed = |n: usize| !matches!(matching.get(n + 1), None | Some(Row::Heading(_)));
+        let keep = |(n, row): (usize, &&Row)| !matches!(row, Row::Heading(_)) || followed(n);
+        let kept = matching
+            .iter()
+            .enumerate()
+            .filter(|(n, row)| keep((*n, row)));
+        kept.map(|(_, row)| *row).collect()
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.filter
+            .text()
+            .split_whitespace()
+            .map(str::to_lowercase)
+            .collect()
+    }
+
+    /// What the rows stand for, those only on which the cursor can stand.
+    fn targets(&self) -> Vec<Target> {
+        self.rows()
+            .into_iter()
+            .filter_map(Row::target)
+            .cloned()
+            .collect()
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.cursors.get(self.section).copied().unwrap_or_default()
+    }
+
+    fn selected(&self) -> Option<Target> {
+        self.targets().into_iter().nth(self.cursor().at)
+    }
+
+    fn go_to(&mut self, section: usize) {
+        self.section = section.min(Kind::ALL.len() - 1);
+        self.filter.clear();
+        self.item = None;
+    }
+
+    fn show(&mut self, view: Box<PatientView>, desk: &Desk) {
+        let selected = self.selected();
+        self.subject = Subject::from_view(&view);
+        self.measured = series::series(&view.content.observations);
+        self.sections = sections::sections(&view, &self.measured, &desk.clock);
+        if let Some(item) = &mut self.item {
+            match describe(&view, &self.measured, &item.target, &desk.clock) {
+                Some(detail) => item.detail = detail,
+                None => self.item = None,
+            }
+        }
+        self.view = Some(view);
+        // The cursor stays on its item, wherever that is now.
+        let targets = self.targets();
+        let at = selected.and_then(|t| targets.iter().position(|other| *other == t));
+        if let Some(cursor) = self.cursors.get_mut(self.section) {
+            cursor.at = at.unwrap_or(cursor.at);
+            cursor.clamp(targets.len());
+        }
+    }
+
+    fn open_item(&mut self, desk: &Desk) {
+        let (Some(view), Some(target)) = (&self.view, self.selected()) else {
+            return;
+        };
+        if let Some(detail) = describe(view, &self.measured, &target, &desk.clock) {
+            self.item = Some(Item {
+                target,
+                detail,
+                scroll: 0,
+            });
+        }
+    }
+
+    fn scroll(&mut self, desk: &Desk, action: Action) {
+        let Some(item) = &mut self.item else { return };
+        let rows = record_rows(desk.size);
+        let width = desk.size.width.saturating_sub(SIDE_COLUMNS + 3);
+        let last = item.detail.max_scroll(width, rows);
+        let mut cursor = Cursor { at: item.scroll };
+        cursor.act(action, last + 1, usize::from(rows.saturating_sub(2)));
+        item.scroll = cursor.at;
+    }
+
+    /// Whether the record may be written to; says so where it may not.
+    fn may_write(&self, desk: &mut Desk) -> bool {
+        let may = self.subject.may_write();
+        if !may {
+            let error = ApiError::usage("This clinic may read this record, but not write to it.");
+            desk.fail(error.hint("Ask the clinic that is its home for the right to write."));
+        }
+        may
+    }
+
+    fn id(&self) -> String {
+        self.subject.id.clone()
+    }
+
+    fn view_side(&self, canvas: &mut Canvas<'_>) {
+        for (n, (y, kind)) in (0..canvas.height()).zip(Kind::ALL).enumerate() {
+            let here = n == self.section;
+            let count = self.sections.get(n).map_or(0, |s| s.count);
+            let tone = match (here, count, kind) {
+                (true, ..) => Tone::Strong,
+                (false, 0, k) if k != Kind::Summary => Tone::Dim,
+                _ => Tone::Text,
+            };
+            canvas.put(1, y, &kind.key().to_string(), Tone::Dim);
+            canvas.put(3, y, kind.title(), tone);
+            if count > 0 {
+                let end = canvas.width() - 1;
+                canvas.put_right(end, y, &count.to_string(), Tone::Dim);
+            }
+            if here {
+                canvas.select(y, true);
+            }
+        }
+    }
+
+    fn view_rows(&self, canvas: &mut Canvas<'_>) {
+        let kind = self.kind();
+        let mut top = 0;
+        if self.filtering || !self.filter.text().is_empty() {
+            let label = if self.filtering {
+                Tone::Accent
+            } else {
+                Tone::Dim
+            };
+            canvas.put(2, 0, "Filter", label);
+            let width = canvas.width().saturating_sub(10);
+            self.filter.view(canvas, 9, 0, width, self.filtering);
+            top = 1;
+        }
+        if kind != Kind::Summary {
+            table::headings(canvas, top, kind.columns());
+            top += 1;
+        }
+        let mut list = canvas.below(top);
+        let rows = self.rows();
+        if rows.is_empty() {
+            let text = match self.filter.text() {
+                "" => format!("No {} recorded.", kind.title().to_lowercase()),
+                _ => "Nothing matches the filter.".to_owned(),
+            };
+            list.put(2, 0, &text, Tone::Dim);
+            return;
+        }
+        // Air before each heading where there is room for it.
+        let headings = rows
+            .iter()
+            .skip(1)
+            .filter(|r| matches!(r, Row::Heading(_)))
+            .count();
+        let airy = rows.len() + headings <= usize::from(list.height());
+        let mut drawn: Vec<Option<&Row>> = Vec::with_capacity(rows.len() + headings);
+        for row in rows {
+            if airy && !drawn.is_empty() && matches!(row, Row::Heading(_)) {
+                drawn.push(None);
+            }
+            drawn.push(Some(row));
+        }
+        let stops = drawn
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.is_some_and(|r| r.target().is_some()));
+        let selected = stops.map(|(n, _)| n).nth(self.cursor().at);
+        let first = table::first_shown(selected.unwrap_or(0), drawn.len(), list.height());
+        let words = self.words();
+        for (y, (n, row)) in (0..list.height()).zip(drawn.iter().enumerate().skip(first)) {
+            match row {
+                None => {}
+                Some(Row::Heading(text)) => _ = list.put(2, y, text, Tone::Accent),
+                Some(Row::Remark(cell)) => _ = list.put(2, y, &cell.text, cell.tone),
+                Some(Row::Item { cells, .. }) => {
+                    table::row_matching(&mut list, y, kind.columns(), cells, &words);
+                }
+            }
+            if selected == Some(n) {
+                list.select(y, self.item.is_none());
+            }
+        }
+    }
+}
+
+impl Page for Record {
+    fn context(&self) -> Context {
+        match (self.filtering, &self.item) {
+            (true, _) => Context::Filter,
+            (false, Some(_)) => Context::Item,
+            (false, None) => Context::Record,
+        }
+    }
+
+    fn act(&mut self, desk: &mut Desk, action: Action, key: Option<Key>) -> Go {
+        match action {
+            Action::Back if self.filtering => {
+                self.filtering = false;
+                self.filter.clear();
+            }
+            Action::Back if self.item.is_some() => self.item = None,
+            Action::Back if !self.filter.text().is_empty() => self.filter.clear(),
+            Action::Back => return Go::Back,
+            Action::KeepFilter => self.filtering = false,
+            Action::Filter => self.filtering = true,
+            Action::NextSection => self.go_to((self.section + 1) % Kind::ALL.len()),
+            Action::PreviousSection => {
+                self.go_to(self.section.checked_sub(1).unwrap_or(Kind::ALL.len() - 1));
+            }
+            Action::JumpSection => {
+                let pressed = |k: &Kind| key.is_some_and(|key| key.code == Code::Char(k.key()));
+                if let Some(section) = Kind::ALL.iter().position(pressed) {
+                    self.go_to(section);
+                }
+            }
+            Action::OpenItem => self.open_item(desk),
+            Action::Reload => self.ask(desk),
+            Action::NewNote if self.may_write(desk) => {
+                return Go::open(Screen::Note(Note::new(self.id(), "")));
+            }
+            Action::BloodPressure if self.may_write(desk) => {
+                let content = self.view.as_ref().map(|v| &v.content);
+                let page = Pressure::new(self.id(), &self.subject.name, content);
+                return Go::open(Screen::Pressure(page));
+            }
+            Action::OpenConflicts => {
+                let known = self.view.as_ref().map(|v| v.conflicts.clone());
+                let page = Conflicts::open(desk, self.id(), known.unwrap_or_default());
+                return Go::open(Screen::Conflicts(page));
+            }
+            Action::RecordAudit => {
+                return Go::open(Screen::Audit(Audit::of_record(desk, self.id())));
+            }
+            Action::OpenSync => return Go::open(Screen::Sync(Sync::open(desk))),
+            _ if self.item.is_some() => self.scroll(desk, action),
+            _ => {
+                let len = self.targets().len();
+                let page = usize::from(record_rows(desk.size).saturating_sub(1));
+                let moved = self
+                    .cursors
+                    .get_mut(self.section)
+                    .is_some_and(|cursor| cursor.act(action, len, page));
+                if !moved && self.filtering && self.filter.act(action) {
+                    self.cursors[self.section] = Cursor::default();
+                }
+            }
+        }
+        Go::Stay
+    }
+
+    fn typed(&mut self, _desk: &mut Desk, text: &str) -> Go {
+        self.filter.insert(text);
+        if let Some(cursor) = self.cursors.get_mut(self.section) {
+            *cursor = Cursor::default();
+        }
+        Go::Stay
+    }
+
+    fn waits_for(&self, call: CallId) -> bool {
+        self.waiting == Some(call)
+    }
+
+    fn answer(&mut self, desk: &mut Desk, _call: CallId, answer: Answer) -> Go {
+        self.waiting = None;
+        match answer {
+            Ok(Response::Record(view)) => {
+                self.error = None;
+                self.show(view, desk);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.error = Some(error.clone());
+                desk.fail(error);
+            }
+        }
+        Go::Stay
+    }
+
+    fn event(&mut self, desk: &mut Desk, event: &Event) {
+        let Event::PatientsChanged(ids) = event else {
+            return;
+        };
+        if ids.contains(&self.subject.id) {
+            // At once, but at most once a second: a sync reports many changes of one record.
+            self.stale = true;
+            if self.asked_ms != desk.clock.now_ms && self.waiting.is_none() {
+                self.ask(desk);
+            }
+        }
+    }
+
+    fn tick(&mut self, desk: &mut Desk) {
+        if self.stale && self.waiting.is_none() {
+            self.ask(desk);
+        }
+    }
+
+    fn resume(&mut self, desk: &mut Desk) {
+        self.ask(desk);
+    }
+
+    fn view(&self, canvas: &mut Canvas<'_>, desk: &Desk) {
+        let (width, height) = (canvas.width(), canvas.height());
+        let mut side = canvas.part(0, 0, SIDE_COLUMNS, height);
+        self.view_side(&mut side);
+        canvas.upright(SIDE_COLUMNS, 0, height);
+        let mut body = canvas.part(SIDE_COLUMNS + 1, 0, width - SIDE_COLUMNS - 1, height);
+        let Some(view) = &self.view else {
+            let text = match &self.error {
+                Some(error) => error.message.as_str(),
+                None => "Reading the record…",
+            };
+            body.put(2, 0, text, Tone::Dim);
+            return;
+        };
+        if let Some(item) = &self.item {
+            item.detail.view(&mut body.inset(1), item.scroll);
+            return;
+        }
+        if width < WIDE {
+            self.view_rows(&mut body);
+            return;
+        }
+        let half = body.width() * 3 / 5;
+        self.view_rows(&mut body.part(0, 0, half, height));
+        body.upright(half, 0, height);
+        let shown = self
+            .selected()
+            .and_then(|t| describe(view, &self.measured, &t, &desk.clock));
+        if let Some(detail) = shown {
+            let rest = body.width() - half - 1;
+            detail.view(&mut body.part(half + 1, 0, rest, height).inset(1), 0);
+        }
+    }
+
+    fn subject(&self) -> Option<&Subject> {
+        Some(&self.subject)
+    }
+
+    fn is_about_a_record(&self) -> bool {
+        true
+    }
+}

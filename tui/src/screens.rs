@@ -1,0 +1,165 @@
+//! Every screen as it is seen, at both sizes. Looked at before they were accepted.
+
+use salus_api::{ApiError, ErrorKind, Right};
+
+use crate::msg::{Msg, Size};
+use crate::testing::{SIZES, Script};
+
+/// Compares the screen at both sizes with what was accepted.
+fn seen(name: &str, keys: &str, prepare: impl Fn(&mut Script)) {
+    for size in SIZES {
+        let mut script = Script::signed_in(size);
+        prepare(&mut script);
+        script.answer();
+        script.press(keys);
+        check(name, &script);
+    }
+}
+
+fn check(name: &str, script: &Script) {
+    let Size { width, height } = script.model.desk.size;
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(format!("{name}-{width}x{height}"), script.screen());
+    });
+}
+
+fn plain(name: &str, keys: &str) {
+    seen(name, keys, |_| {});
+}
+
+#[test]
+fn signing_in() {
+    for size in SIZES {
+        check("unlock", &Script::locked(size));
+        let mut script = Script::locked(size);
+        script.press("wrong<enter>");
+        check("unlock-wrong", &script);
+    }
+}
+
+#[test]
+fn the_patient_list() {
+    plain("patients", "");
+    plain("patients-search", "smith alex");
+    plain("patients-nobody", "xyz");
+    plain("patients-walking", "<esc>jj");
+}
+
+#[test]
+fn a_record_section_by_section() {
+    let open = |key: char| format!("oka amara<enter>{key}");
+    plain("record-summary", &open('1'));
+    plain("record-allergies", &open('2'));
+    plain("record-conditions", &open('3'));
+    plain("record-medications", &open('4'));
+    plain("record-observations", &open('5'));
+    plain("record-reports", &open('6'));
+    plain("record-immunizations", &open('7'));
+    plain("record-procedures", &open('8'));
+    plain("record-encounters", &open('9'));
+    plain("record-notes", &open('0'));
+    plain("record-attachments", &open('-'));
+}
+
+#[test]
+fn an_item_by_itself() {
+    plain("item-series", "oka amara<enter>5<enter>");
+    plain("item-laboratory", "oka amara<enter>5jjj<enter>");
+    plain("item-report", "oka amara<enter>6<enter>");
+    plain("item-note", "oka amara<enter>0<enter>");
+    plain("item-person", "oka amara<enter>G<enter>");
+    plain("record-filter", "oka amara<enter>5/body");
+}
+
+#[test]
+fn a_record_that_cannot_be_relied_on() {
+    seen("record-unreliable", "oka amara<enter>", |script| {
+        let record = &mut script.node.record;
+        record.verified = false;
+        record.held_out = 3;
+        record.right = Right::Read;
+        record.synced_ms = None;
+        record.problems = vec!["A procedure of a later version is not shown.".into()];
+        record.content.patient.deceased = Some("2026-11-01".into());
+        record.content.allergies.clear();
+    });
+}
+
+#[test]
+fn writing() {
+    plain(
+        "note",
+        "oka amara<enter>nFeels well. Sleeps better since the new dose, no more cough at night.<enter><enter>Plan: as before.",
+    );
+    plain("note-question", "oka amara<enter>nFeels well.<esc>");
+    plain("pressure", "oka amara<enter>b128");
+    plain("pressure-wrong", "oka amara<enter>b80/120<enter>");
+    plain("register", "<ctrl-n>Smith<enter>Alex<enter>20010730<enter>");
+    plain("register-wrong", "<ctrl-n><down>Ada<enter>20990101<ctrl-s>");
+}
+
+#[test]
+fn conflicts() {
+    plain("conflicts", "oka amara<enter>c");
+    plain("conflicts-question", "oka amara<enter>cjj2");
+    seen("conflicts-none", "oka amara<enter>c", |script| {
+        script.node.record.conflicts.clear()
+    });
+}
+
+#[test]
+fn the_audit_trail() {
+    plain("audit-record", "oka amara<enter>a");
+    plain("audit-everything", "<esc>aj");
+    plain("audit-entry", "oka amara<enter>ajjj<enter>");
+    plain("audit-verified", "<esc>av");
+    plain("audit-filter", "<esc>a/tom");
+}
+
+#[test]
+fn the_other_clinics() {
+    plain("sync", "<esc>s");
+    plain("sync-done", "<esc>ss");
+    seen("sync-alone", "<esc>s", |script| {
+        script.node.peers.clear();
+        script.wait(31);
+    });
+}
+
+#[test]
+fn what_lies_over_a_page() {
+    plain("help", "<f1>");
+    plain("palette", "oka amara<enter>:");
+    plain("palette-search", "oka amara<enter>:bl");
+    plain("quit-question", "<esc>q");
+}
+
+#[test]
+fn failures() {
+    let failure = ApiError::new(
+        ErrorKind::Failed,
+        "The disk is full: /var/lib/salus/store.redb could not grow.",
+    )
+    .hint("Free some space; what was saved before is safe, and nothing of this was kept.");
+    for size in SIZES {
+        let mut script = Script::signed_in(size);
+        script.press("oka amara<enter>nFeels well.");
+        script.node.failure = Some(failure.clone());
+        script.press("<ctrl-s>");
+        check("failure-note", &script);
+        let mut script = Script::signed_in(size);
+        let stream = script.model.desk.stream.expect("somebody is signed in");
+        script.tell(Msg::StreamEnded(stream, None));
+        check("lost", &script);
+    }
+}
+
+#[test]
+fn a_terminal_that_is_too_small_says_so() {
+    for (width, height) in [(79, 24), (80, 23), (40, 10), (12, 2), (1, 1)] {
+        let mut script = Script::signed_in(SIZES[0]);
+        script.press("oka amara<enter>");
+        script.tell(Msg::Resize(Size { width, height }));
+        check("small", &script);
+    }
+}

@@ -1,0 +1,371 @@
+//! What the tests share: a made-up node and a hand that presses keys.
+
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::CellWidth;
+use salus_api::record::RecordContent;
+use salus_api::*;
+
+use crate::fixtures::{NOW_MS, audit, patients, peers, record, sync_reports};
+use crate::keys::{Code, Key};
+use crate::model::{Model, Start};
+use crate::msg::{CallId, Effect, Msg, Size};
+use crate::theme::Theme;
+use crate::update::update;
+use crate::view::view;
+use crate::when::Clock;
+
+/// The passphrase that the made-up node takes.
+pub(crate) const PASSPHRASE: &str = "correct horse";
+/// The two sizes that every screen is looked at in.
+pub(crate) const SIZES: [Size; 2] = [
+    Size {
+        width: 80,
+        height: 24,
+    },
+    Size {
+        width: 120,
+        height: 40,
+    },
+];
+
+/// The made-up clinic that the tests work at.
+#[derive(Clone)]
+pub(crate) struct FakeNode {
+    pub patients: Vec<PatientRow>,
+    pub record: PatientView,
+    pub peers: Vec<PeerView>,
+    pub audit: Vec<AuditRow>,
+    pub state: LockState,
+    /// Fails every call but `Status` where set.
+    pub failure: Option<ApiError>,
+    /// Everything asked that changes something.
+    pub written: Vec<Request>,
+}
+
+impl FakeNode {
+    pub fn new() -> Self {
+        Self {
+            patients: patients(),
+            record: record(),
+            peers: peers(),
+            audit: audit(),
+            state: LockState::Locked,
+            failure: None,
+            written: Vec::new(),
+        }
+    }
+
+    pub fn answer(&mut self, auth: &Auth, request: Request) -> Result<Response, ApiError> {
+        let signed_in = *auth != Auth::Nobody && self.state == LockState::Unlocked;
+        if request == Request::Status {
+            return Ok(Response::Status(self.status(signed_in)));
+        }
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        match (auth, &request) {
+            (Auth::Passphrase { passphrase, .. }, Request::Unlock) => {
+                if passphrase.expose() != PASSPHRASE {
+                    return Err(
+                        ApiError::refused("This passphrase does not open the vault.")
+                            .hint("Check the name and the keyboard layout, and try again."),
+                    );
+                }
+                self.state = LockState::Unlocked;
+                let session = SessionToken::new("token".into());
+                return Ok(Response::Unlocked {
+                    session,
+                    staff: "Ines Falk".into(),
+                });
+            }
+            _ if !signed_in => {
+                return Err(ApiError::refused("The node is locked.").hint("Unlock it."));
+            }
+            _ => {}
+        }
+        match request {
+            Request::PatientFind { text, limit } => Ok(Response::Patients(self.find(&text, limit))),
+            Request::PatientShow { patient } => {
+                let row = self.patients.iter().find(|r| r.id == patient);
+                let row = row
+                    .cloned()
+                    .ok_or_else(|| ApiError::not_found("No such patient."))?;
+                let mut view = if row.id == self.record.row.id {
+                    self.record.clone()
+                } else {
+                    PatientView {
+                        content: RecordContent::default(),
+                        ..self.record.clone()
+                    }
+                };
+                view.row = row;
+                Ok(Response::Record(Box::new(view)))
+            }
+            Request::Peers => Ok(Response::Peers(self.peers.clone())),
+            Request::Sync { .. } => Ok(Response::Synced(sync_reports())),
+            Request::Conflicts { .. } => Ok(Response::Conflicts(self.record.conflicts.clone())),
+            Request::AuditLog { patient, .. } => {
+                let of = |row: &&AuditRow| patient.as_ref().is_none_or(|p| row.log == *p);
+                Ok(Response::Audit(
+                    self.audit.iter().filter(of).cloned().collect(),
+                ))
+            }
+            Request::AuditVerify { .. } => Ok(Response::Verified(VerifyReport {
+                logs: 41,
+                entries: 3_402,
+                ok: true,
+                problems: Vec::new(),
+            })),
+            Request::Resolve { ref path, .. } => {
+                self.record.conflicts.retain(|c| c.path != *path);
+                self.written.push(request);
+                Ok(Response::Done("settled".into()))
+            }
+            Request::Add { .. } => {
+                self.written.push(request);
+                Ok(Response::Added { id: "new".into() })
+            }
+            Request::PatientNote { .. } => {
+                self.written.push(request);
+                Ok(Response::Done("written".into()))
+            }
+            Request::PatientNew(ref new) => {
+                let row = PatientRow {
+                    id: "77aa0c11d2".into(),
+                    mrn: new.mrn.clone().unwrap_or_else(|| "204-131".into()),
+                    family: new.family.clone(),
+                    given: new.given.clone(),
+                    birth_date: new.birth_date.clone(),
+                    sex: new.sex.clone(),
+                    updated_ms: NOW_MS,
+                };
+                self.patients.push(row.clone());
+                self.written.push(request);
+                Ok(Response::Patient(row))
+            }
+            Request::Lock => {
+                self.state = LockState::Locked;
+                Ok(Response::Done("locked".into()))
+            }
+            other => Err(ApiError::usage(format!(
+                "the test's node knows no {other:?}"
+            ))),
+        }
+    }
+
+    fn status(&self, signed_in: bool) -> Status {
+        Status {
+            clinic: Some("9f31ac02".into()),
+            name: Some("Riverside Clinic".into()),
+            state: self.state,
+            staff: signed_in.then(|| "Ines Falk".into()),
+            daemon: false,
+            network: NetworkMode::Loopback,
+            addresses: Vec::new(),
+            patients: signed_in.then_some(self.patients.len() as u64),
+            logs: 41,
+            entries: 3_402,
+            connected: 1,
+            version: "0.1.0".into(),
+        }
+    }
+
+    fn find(&self, text: &str, limit: u32) -> Vec<PatientRow> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        let has = |r: &PatientRow, w: &String| {
+            [&r.family, &r.given, &r.mrn, &r.birth_date]
+                .into_iter()
+                .any(|f| f.to_lowercase().contains(w.as_str()))
+        };
+        let fits = |r: &&PatientRow| words.iter().all(|w| has(r, w));
+        self.patients
+            .iter()
+            .filter(fits)
+            .take(limit as usize)
+            .cloned()
+            .collect()
+    }
+}
+
+/// A model, the node that answers it, and a hand on the keyboard.
+pub(crate) struct Script {
+    pub model: Model,
+    pub node: FakeNode,
+    /// Calls that were asked and not answered yet.
+    pub open: Vec<Effect>,
+    /// Keys pressed.
+    pub pressed: usize,
+    pub quit: bool,
+}
+
+impl Script {
+    /// Before anybody signed in.
+    pub fn locked(size: Size) -> Self {
+        Self::start(size, None)
+    }
+
+    /// Signed in, at the patient list, all answered.
+    pub fn signed_in(size: Size) -> Self {
+        Self::start(size, Some(Auth::Session(SessionToken::new("token".into()))))
+    }
+
+    fn start(size: Size, auth: Option<Auth>) -> Self {
+        let mut node = FakeNode::new();
+        if auth.is_some() {
+            node.state = LockState::Unlocked;
+        }
+        let (model, open) = Model::new(Start {
+            clock: Clock {
+                now_ms: NOW_MS,
+                zone: TimeZone::UTC,
+            },
+            size,
+            theme: Theme::Plain,
+            banner: Some("demo: clinic A of 2".into()),
+            staff: Some("Ines Falk".into()),
+            auth,
+        });
+        let mut script = Self {
+            model,
+            node,
+            open,
+            pressed: 0,
+            quit: false,
+        };
+        script.answer();
+        script
+    }
+
+    /// One message, its effects kept.
+    pub fn tell(&mut self, msg: Msg) {
+        for effect in update(&mut self.model, msg) {
+            match effect {
+                Effect::Quit => self.quit = true,
+                Effect::Cancel(gone) => self
+                    .open
+                    .retain(|e| !matches!(e, Effect::Call { call, .. } if *call == gone)),
+                effect => self.open.push(effect),
+            }
+        }
+    }
+
+    /// Lets the node answer all that was asked, and all that follows from it.
+    pub fn answer(&mut self) {
+        while let Some(at) = self
+            .open
+            .iter()
+            .position(|e| matches!(e, Effect::Call { .. }))
+        {
+            let Effect::Call {
+                call,
+                auth,
+                request,
+            } = self.open.remove(at)
+            else {
+                break;
+            };
+            let answer = self.node.answer(&auth, request);
+            self.tell(Msg::Answer(call, answer));
+        }
+    }
+
+    /// The calls that wait for an answer.
+    pub fn waiting(&self) -> Vec<(CallId, Request)> {
+        let call = |e: &Effect| match e {
+            Effect::Call { call, request, .. } => Some((*call, request.clone())),
+            _ => None,
+        };
+        self.open.iter().filter_map(call).collect()
+    }
+
+    /// One key, nothing answered.
+    pub fn key(&mut self, key: Key) {
+        self.pressed += 1;
+        self.tell(Msg::Key(key));
+    }
+
+    /// Keys, each answered before the next: letters as they are, others as `<enter>`, `<ctrl-s>`.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        for key in parse(keys) {
+            self.key(key);
+            self.answer();
+        }
+        self
+    }
+
+    /// Lets seconds pass.
+    pub fn wait(&mut self, seconds: u64) -> &mut Self {
+        for _ in 0..seconds {
+            let now_ms = self.model.desk.clock.now_ms + 1_000;
+            self.tell(Msg::Tick { now_ms });
+            self.answer();
+        }
+        self
+    }
+
+    /// What is seen: one line of text for each row.
+    pub fn screen(&self) -> String {
+        let size = self.model.desk.size;
+        let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
+        terminal.draw(|frame| view(&self.model, frame)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let mut text = String::new();
+        for y in 0..size.height {
+            let (mut line, mut x) = (String::new(), 0);
+            while x < size.width {
+                let symbol = buffer[(x, y)].symbol();
+                line += symbol;
+                x += symbol.cell_width().max(1);
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Names of the pages, the one that is seen last.
+    pub fn pages(&self) -> Vec<&'static str> {
+        self.model
+            .screens
+            .iter()
+            .map(crate::pages::Screen::name)
+            .collect()
+    }
+}
+
+/// Keys written as text.
+pub(crate) fn parse(keys: &str) -> Vec<Key> {
+    let mut parsed = Vec::new();
+    let mut rest = keys;
+    while let Some(c) = rest.chars().next() {
+        if c == '<'
+            && let Some(end) = rest.find('>')
+        {
+            let name = &rest[1..end];
+            parsed.push(match name {
+                "enter" => Key::new(Code::Enter),
+                "esc" => Key::new(Code::Esc),
+                "tab" => Key::new(Code::Tab),
+                "backtab" => Key::new(Code::BackTab),
+                "backspace" => Key::new(Code::Backspace),
+                "up" => Key::new(Code::Up),
+                "down" => Key::new(Code::Down),
+                "left" => Key::new(Code::Left),
+                "right" => Key::new(Code::Right),
+                "end" => Key::new(Code::End),
+                "f1" => Key::new(Code::F(1)),
+                name => match name.strip_prefix("ctrl-").and_then(|c| c.chars().next()) {
+                    Some(c) => Key::ctrl(c),
+                    None => panic!("no key is called {name}"),
+                },
+            });
+            rest = &rest[end + 1..];
+        } else {
+            parsed.push(Key::char(c));
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    parsed
+}
