@@ -66,7 +66,7 @@ pub async fn open(data_dir: &Path, options: &OpenOptions) -> Result<Connection, 
         held,
         NodeOptions {
             network: options.network,
-            keep_connected: false,
+            keep_connected: options.network,
             listen: None,
             daemon: false,
             clock: system_clock(),

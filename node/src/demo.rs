@@ -378,6 +378,9 @@ async fn apart(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<String, ApiE
         patient: patient.clone(),
         text: text.into(),
     };
+    for clinic in [a, b] {
+        clinic.node.disconnect().await;
+    }
     a.ask(set("phone", "555-0150")).await?;
     a.ask(note(
         "Seen at Riverside: cough for three days, chest clear.",
@@ -392,7 +395,10 @@ async fn apart(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<String, ApiE
     b.ask(set("phone", "555-0199")).await?;
     b.ask(note("Telephone consultation from Hilltop: feels better."))
         .await?;
-    tell.done("edited apart: both changed the same phone number, each wrote a note");
+    for clinic in [a, b] {
+        clinic.node.connect().await?;
+    }
+    tell.done("edited apart, the network unplugged: both changed the same phone number, each wrote a note");
     Ok(patient)
 }
 

@@ -12,6 +12,7 @@ use salus_mesh::{Mesh, MeshConfig, PeerAddress};
 use salus_store::Store;
 use salus_vault::{Argon2Params, Unlocked, VaultFile};
 use tokio::sync::{Notify, broadcast, mpsc};
+use zeroize::Zeroizing;
 
 use crate::core::{Clock, Core, CoreLedger, Notice, Staff, failure};
 use crate::folder::{Folder, FolderLock, Settings};
@@ -62,6 +63,8 @@ pub struct Node {
     /// How it runs.
     pub options: NodeOptions,
     vault: Mutex<VaultFile>,
+    /// The iroh endpoint's key, from the first unlock on.
+    endpoint: Mutex<Option<Zeroizing<[u8; 32]>>>,
     core: Mutex<Option<Arc<Mutex<Core>>>>,
     mesh: tokio::sync::Mutex<Option<Arc<Mesh>>>,
     sessions: Mutex<HashMap<String, Session>>,
@@ -90,6 +93,7 @@ impl Node {
             settings,
             options,
             vault: Mutex::new(vault),
+            endpoint: Mutex::new(None),
             core: Mutex::new(None),
             mesh: tokio::sync::Mutex::new(None),
             sessions: Mutex::new(HashMap::new()),
@@ -151,7 +155,7 @@ impl Node {
                     Ok(worker)
                 })
                 .await?;
-                self.connect(&worker).await?;
+                self.connect().await?;
                 Ok(worker)
             }
         }
@@ -160,6 +164,7 @@ impl Node {
     /// Opens store and index with what a passphrase opened, as far as they are not open.
     fn open(&self, worker: &Worker) -> Result<(), ApiError> {
         let secrets = &worker.unlocked.secrets;
+        *lock(&self.endpoint) = Some(secrets.endpoint.clone());
         let mut slot = lock(&self.core);
         let core = match slot.as_ref() {
             Some(core) => Arc::clone(core),
@@ -202,11 +207,15 @@ impl Node {
         Ok(())
     }
 
-    /// Starts the network, once, where this node is to have one.
-    async fn connect(self: &Arc<Self>, worker: &Worker) -> Result<(), ApiError> {
+    /// Starts the network where this node is to have one and has none: at the first unlock, or after
+    /// [`Node::disconnect`].
+    pub async fn connect(self: &Arc<Self>) -> Result<(), ApiError> {
         if !self.options.network {
             return Ok(());
         }
+        let Some(secret) = lock(&self.endpoint).clone() else {
+            return Ok(());
+        };
         let mut slot = self.mesh.lock().await;
         if slot.is_some() {
             return Ok(());
@@ -218,7 +227,7 @@ impl Node {
             .listen
             .unwrap_or_else(|| self.settings.listen());
         let config = MeshConfig::new(
-            *worker.unlocked.secrets.endpoint,
+            *secret,
             me,
             listen,
             crate::network::network(self.settings.network),
@@ -238,6 +247,13 @@ impl Node {
             mesh.keep_connected(true);
         }
         Ok(())
+    }
+
+    /// Takes the node off the network, as pulling the cable does.
+    pub async fn disconnect(&self) {
+        if let Some(mesh) = self.mesh.lock().await.take() {
+            mesh.shutdown().await;
+        }
     }
 
     /// The network, where this node has one.
@@ -371,9 +387,7 @@ impl Node {
 
     /// Closes sessions, network and store.
     pub async fn close(&self) {
-        if let Some(mesh) = self.mesh.lock().await.take() {
-            mesh.shutdown().await;
-        }
+        self.disconnect().await;
         self.lock_now();
         lock(&self.core).take();
     }

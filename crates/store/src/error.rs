@@ -170,7 +170,7 @@ pub(crate) fn redb_error(error: impl Into<redb::Error>) -> StoreError {
         redb::Error::UpgradeRequired(_) => Problem::new("file", "an older redb wrote it").into(),
         redb::Error::ValueTooLarge(_) => StoreError::Invalid("a value is too large"),
         other => {
-            tracing::error!(error = %other, "redb refuses the store's file");
+            tracing::debug!(error = %other, "redb refuses the store's file");
             Problem::new("file", "its pages are damaged").into()
         }
     }

@@ -274,10 +274,9 @@ impl Core {
         if !pending.batch.entries.is_empty() || !pending.batch.refused.is_empty() {
             self.commit(pending)?;
         }
-        let version = self.version;
         for log in touched {
             if let Some(summary) = self.logs.summary(&log) {
-                committed.changed.push(changed(log, summary, version));
+                committed.changed.push(self.changed(log, summary));
             }
         }
         if records {
@@ -363,15 +362,22 @@ impl Core {
             Ok(left)
         })
     }
-}
 
-/// A changed log, for the network to announce.
-pub(super) fn changed(log: LogId, summary: &LogSummary, version: u64) -> Changed {
-    Changed {
-        log,
-        digest: summary.digest,
-        is_roster: summary.roster,
-        audience: summary.audience.iter().map(|(clinic, _)| *clinic).collect(),
-        version,
+    /// A changed log, for the network to announce: with everybody who may hold it.
+    pub(super) fn changed(&self, log: LogId, summary: &LogSummary) -> Changed {
+        let audience = if summary.roster {
+            // A list that cannot be read is reported where it is asked for; sync goes by the catalog then.
+            let peers = self.peers().unwrap_or_default();
+            peers.into_iter().map(|peer| peer.clinic).collect()
+        } else {
+            summary.audience.iter().map(|(clinic, _)| *clinic).collect()
+        };
+        Changed {
+            log,
+            digest: summary.digest,
+            is_roster: summary.roster,
+            audience,
+            version: self.version,
+        }
     }
 }

@@ -356,7 +356,7 @@ impl Core {
         self.entries += count;
         self.version += 1;
         for (log, summary) in summaries {
-            let changed = ledger::changed(log, &summary, self.version);
+            let changed = self.changed(log, &summary);
             self.logs.set_summary(log, summary);
             self.notify(Notice::Log {
                 changed,

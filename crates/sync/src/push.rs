@@ -1,0 +1,170 @@
+//! What this side owes: entries that the peer lacks, for the heights that it sent.
+
+use salus_audit::{Heights, LogId, MAX_CHAINS, spans};
+
+use crate::frame::{HeightsItem, Set};
+use crate::limits::{MAX_LOADS, MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS};
+use crate::port::{Loaded, Output, Violation};
+use crate::session::Session;
+use crate::shared::{Shared, TaskKind};
+use crate::work::{Ask, Push};
+
+impl Session {
+    /// The peer's heights came: it wants what it lacks, and says what this side may lack.
+    pub(crate) fn owe(&mut self, items: Vec<HeightsItem>) -> Result<(), Violation> {
+        for item in items {
+            let owed = self.works.owed(item.answer);
+            if owed.logs >= MAX_OPEN_LOGS || owed.heights + item.heights.len() > MAX_OPEN_HEIGHTS {
+                return Err(Violation::TooMuch("heights under way"));
+            }
+            if self.is_pushing(item.log) {
+                return Err(Violation::Unexpected(
+                    "heights before the last were answered",
+                ));
+            }
+            let ours = self.digest(item.log);
+            let asked = self.works.get(item.log).map(|work| work.ask);
+            if item.answer && asked != Some(Ask::Sent) {
+                return Err(Violation::Unexpected("an answer to no heights"));
+            }
+            self.heard(item.log, item.digest);
+            let is_roster = self.set_of(item.log) == Set::Rosters;
+            let work = self.works.open(item.log, item.digest, is_roster);
+            work.tried = Some((ours, item.digest));
+            self.works.owe(item.log, item.answer, item.heights);
+            self.stuck.remove(&item.log);
+            self.restless = true;
+            match asked {
+                // The own heights are on their way: the end must not overtake them.
+                Some(Ask::Reading | Ask::Ready) => {}
+                Some(Ask::Queued { .. } | Ask::Deferred) => {
+                    // What is lacking here is asked for in answer.
+                    self.works.set_ask(item.log, Ask::Idle);
+                    self.queue_owed(item.log, is_roster);
+                }
+                _ => self.queue_owed(item.log, is_roster),
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_owed(&mut self, log: LogId, is_roster: bool) {
+        if is_roster {
+            self.owed.push_front(log);
+        } else {
+            self.owed.push_back(log);
+        }
+    }
+
+    /// Has the store load what is owed, as far as there is room for it.
+    pub(crate) fn load(&mut self, shared: &mut Shared) {
+        let max_bytes = shared.config.frame_bytes;
+        while self.loads < MAX_LOADS
+            && self.outbox.bytes() + self.loads * max_bytes < shared.config.window_bytes
+            && self.may_answer()
+            && let Some(log) = self.owed.pop_front()
+        {
+            let entitled = self.entitled(log);
+            let Some(work) = self.works.get_mut(log) else {
+                continue;
+            };
+            let Push::Owed { theirs, first } = work.push.clone() else {
+                continue;
+            };
+            work.push = Push::Loading;
+            if !entitled {
+                // The same answer for a log that the peer may not know of and for one that does not exist.
+                self.loaded(log, &theirs, first, Loaded::default(), shared);
+                continue;
+            }
+            self.loads += 1;
+            let peer = self.peer;
+            let kind = TaskKind::Load {
+                log,
+                theirs: theirs.clone(),
+                first,
+            };
+            shared.task(self.task(kind), |task| Output::Load {
+                task,
+                peer,
+                log,
+                theirs,
+                max_bytes,
+            });
+        }
+    }
+
+    /// Whether the answers that the loads under way may call for are within the limits.
+    fn may_answer(&self) -> bool {
+        let answers = self.works.answers();
+        let coming = self.loads + 1;
+        answers.logs + coming <= MAX_OPEN_LOGS
+            && answers.heights + coming * MAX_CHAINS <= MAX_OPEN_HEIGHTS
+    }
+
+    /// The store has loaded: the entries wait to be sent, and the own heights before them if the peer
+    /// holds what this side lacks.
+    pub(crate) fn loaded(
+        &mut self,
+        log: LogId,
+        theirs: &Heights,
+        first: bool,
+        loaded: Loaded,
+        shared: &mut Shared,
+    ) {
+        let entitled = self.entitled(log);
+        let ours = if entitled {
+            loaded.ours
+        } else {
+            Heights::new()
+        };
+        for (chain, height) in theirs {
+            let held = ours.get(chain);
+            if held.is_some_and(|held| held.seq == height.seq && held.hash != height.hash) {
+                self.forked(log, *chain, shared);
+            }
+        }
+        for chain in loaded.forked {
+            self.forked(log, chain, shared);
+        }
+        let Some(work) = self.works.get_mut(log) else {
+            return;
+        };
+        if work.push != Push::Loading {
+            return;
+        }
+        let lacks = first && work.ask == Ask::Idle && !spans(theirs, &ours).is_empty();
+        // A store that promises more and gives nothing would be asked for ever.
+        let more = entitled && loaded.more && !loaded.entries.is_empty();
+        work.push = if more {
+            Push::Owed {
+                theirs: loaded.reached,
+                first: false,
+            }
+        } else {
+            Push::Ending
+        };
+        if lacks && ours.len() <= MAX_CHAINS {
+            shared.pull(log, self.peer);
+            self.works.count_ask(log, true, ours.len());
+            self.works.set_ask(log, Ask::Ready);
+            self.answers_ready.push_back((log, ours));
+        }
+        let entries = if entitled { loaded.entries } else { Vec::new() };
+        self.outbox.push(log, entries, !more);
+        if more {
+            self.owed.push_front(log);
+        }
+    }
+
+    /// The peer has stored that many frames in all.
+    pub(crate) fn acked(&mut self, frames: u64, shared: &mut Shared) -> Result<(), Violation> {
+        let acked = self.outbox.acked(frames)?;
+        self.stats.sent += acked.entries;
+        for log in acked.ends {
+            self.works.end_owed(log);
+            self.evaluate(log, shared);
+        }
+        Ok(())
+    }
+}
