@@ -2,20 +2,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use salus_api::{ApiError, Client};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, FolderLock, LOCK_WAIT};
 use crate::node::{Node, NodeOptions};
 use crate::remote::RemoteNode;
 use crate::service;
 use crate::setup::system_clock;
 
+/// How often a folder that is held, and its daemon, are tried.
+const RETRY: Duration = Duration::from_millis(50);
+
 /// How a folder is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions {
-    /// Whether a node opened in this process talks to other clinics (for `sync` and the terminal UI).
+    /// Whether a node opened in this process talks to other clinics.
     pub network: bool,
+    /// Whether it dials them by itself and stays connected, as the terminal UI wants it.
+    pub stay_connected: bool,
 }
 
 /// A handle to the node of a folder.
@@ -43,30 +49,57 @@ impl Connection {
     }
 }
 
+enum Reached {
+    Folder(FolderLock),
+    Daemon(RemoteNode, Client),
+    Nothing,
+}
+
+/// The folder where nobody holds it, else the daemon that does; a daemon that is just starting, or a command that is just ending, is
+/// waited for.
+async fn take_or_reach(folder: &Folder) -> Result<Reached, ApiError> {
+    let begun = Instant::now();
+    loop {
+        if let Some(held) = folder.lock()? {
+            return Ok(Reached::Folder(held));
+        }
+        if let Some((remote, client)) = RemoteNode::connect(folder).await? {
+            return Ok(Reached::Daemon(remote, client));
+        }
+        if begun.elapsed() > LOCK_WAIT {
+            return Ok(Reached::Nothing);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
 /// Gets a handle to the node of a folder.
 pub async fn open(data_dir: &Path, options: &OpenOptions) -> Result<Connection, ApiError> {
     let folder = Folder::new(data_dir);
     folder.require_initialised()?;
-    let Some(held) = folder.lock()? else {
-        if let Some((remote, client)) = RemoteNode::connect(&folder).await? {
+    let held = match take_or_reach(&folder).await? {
+        Reached::Folder(held) => held,
+        Reached::Daemon(remote, client) => {
             return Ok(Connection {
                 client,
                 daemon: true,
                 end: End::Remote(remote),
             });
         }
-        return Err(ApiError::failed(format!(
-            "the data folder {} is in use by another process",
-            data_dir.display()
-        ))
-        .hint("wait for that command to end, or close the terminal UI; a daemon (`salus node`) would let both work"));
+        Reached::Nothing => {
+            return Err(ApiError::failed(format!(
+                "the data folder {} is in use by another process",
+                data_dir.display()
+            ))
+            .hint("wait for that command to end, or close the terminal UI; a daemon (`salus node`) would let both work"));
+        }
     };
     let node = Node::start(
         folder,
         held,
         NodeOptions {
             network: options.network,
-            keep_connected: options.network,
+            keep_connected: options.stay_connected,
             listen: None,
             daemon: false,
             clock: system_clock(),

@@ -24,7 +24,7 @@ pub async fn run(
     let end = End::new()?;
     let folder = Folder::new(&data_dir);
     folder.require_initialised()?;
-    let held = folder.lock()?.ok_or_else(|| {
+    let held = folder.lock_soon().await?.ok_or_else(|| {
         ApiError::failed(format!(
             "the data folder {} is in use by another process",
             data_dir.display()

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use salus_api::{ApiError, NetworkMode};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,11 @@ use serde::{Deserialize, Serialize};
 const MAX_SMALL_FILE: u64 = 64 << 10;
 /// Largest vault file that is read, bytes: the vault's own bound is below it.
 const MAX_VAULT_FILE: u64 = 16 << 20;
+
+/// How long a folder is waited for that another command holds: most take a fraction of a second.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How often a held folder is tried.
+const LOCK_RETRY: Duration = Duration::from_millis(25);
 
 /// A data folder. Nothing in it tells whose it is: names stand only in sealed values.
 #[derive(Clone, Debug)]
@@ -113,6 +119,20 @@ impl Folder {
             Ok(()) => Ok(Some(FolderLock { _file: file })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(io_error("lock", &path, &e)),
+        }
+    }
+
+    /// Takes the folder as soon as a command that holds it ends; `None` where somebody holds it longer than [`LOCK_WAIT`].
+    pub async fn lock_soon(&self) -> Result<Option<FolderLock>, ApiError> {
+        let begun = std::time::Instant::now();
+        loop {
+            if let Some(lock) = self.lock()? {
+                return Ok(Some(lock));
+            }
+            if begun.elapsed() > LOCK_WAIT {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOCK_RETRY).await;
         }
     }
 

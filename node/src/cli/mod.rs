@@ -98,7 +98,11 @@ async fn on_node(
     let asked = commands::request(command)?;
     let folder = global.folder()?;
     let options = OpenOptions {
-        network: matches!(command, Command::Sync(_) | Command::Tui),
+        network: matches!(
+            command,
+            Command::Sync(_) | Command::Tui | Command::Peers(_) | Command::Grant(_)
+        ),
+        stay_connected: matches!(command, Command::Tui),
     };
     let connection = interrupt.or(connect::open(&folder, &options)).await??;
     let desk = Desk {
