@@ -22,6 +22,8 @@ use crate::folder::{Folder, FolderLock, Settings};
 const SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
 /// Records taken into documents and index at a time, so that others get their turn at the core.
 const DIGEST_AT_ONCE: usize = 16;
+/// How long connections may take to be closed in order.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// Events that a slow subscriber may lag behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
@@ -252,7 +254,8 @@ impl Node {
     /// Takes the node off the network, as pulling the cable does.
     pub async fn disconnect(&self) {
         if let Some(mesh) = self.mesh.lock().await.take() {
-            mesh.shutdown().await;
+            // Goodbyes take a round trip; a dial that nobody answers would hold the end up for seconds.
+            let _ = tokio::time::timeout(GOODBYE, mesh.shutdown()).await;
         }
     }
 

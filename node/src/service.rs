@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use salus_api::{
     ApiError, Auth, Envelope, ErrorKind, Event, ExportFormat, ImportReport, Passphrase, Progress,
@@ -18,6 +19,8 @@ use crate::node::{Node, Worker, blocking, lock};
 
 /// Rows of an audit log in one answer, at most.
 const MAX_AUDIT_ROWS: u32 = 10_000;
+/// How long `peers add` waits for the other clinic to answer: one that runs nearby does so in milliseconds.
+const FIRST_CONTACT: Duration = Duration::from_millis(700);
 /// Patients in one search answer, at most.
 const MAX_FOUND: u32 = 1_000;
 
@@ -304,7 +307,7 @@ async fn peer_add(
         .await?
     {
         let first = network::sync_with(node, clinic);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(3), first).await;
+        let _ = tokio::time::timeout(FIRST_CONTACT, first).await;
     }
     Ok(Response::Peers(network::peers(node).await?))
 }

@@ -1,5 +1,7 @@
 //! Scenarios over several real nodes and processes, all on loopback, and checks of the workspace itself.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod at_rest;
 mod layering;
 mod process;

@@ -118,17 +118,13 @@ impl Clinic {
         );
         let me = self.with(|core, _| core.me());
         let them = other.with(|core, _| core.me());
-        let mut catalog = here.catalog(them);
+        let mut catalog = here.catalog(them).unwrap().items;
         // Rosters first, as the engine does.
-        catalog.sort_by_key(|(_, _, roster)| !roster);
-        for (log, _, _) in catalog {
-            let theirs = there
-                .heights(me, &[log])
-                .pop()
-                .and_then(|(_, h)| h)
-                .unwrap_or_default();
-            let loaded = here.load(them, log, &theirs, usize::MAX);
-            let committed = there.commit(me, loaded.entries);
+        catalog.sort_by_key(|item| !item.is_roster);
+        for item in catalog {
+            let theirs = there.heights(me, &[item.log]).unwrap().remove(0);
+            let loaded = here.load(them, item.log, &theirs, usize::MAX).unwrap();
+            let committed = there.commit(me, loaded.entries).unwrap();
             assert_eq!((committed.refused, committed.pending), (0, 0));
         }
         other.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
