@@ -113,9 +113,11 @@ impl Node {
 
     /// How much is open.
     pub fn state(&self) -> LockState {
-        match lock(&self.core).as_ref() {
+        // The slot is let go of before the core is waited for: others only want the handle.
+        let core = lock(&self.core).clone();
+        match core {
             None => LockState::Sealed,
-            Some(core) if lock(core).is_unlocked() => LockState::Unlocked,
+            Some(core) if lock(&core).is_unlocked() => LockState::Unlocked,
             Some(_) => LockState::Locked,
         }
     }
@@ -132,6 +134,7 @@ impl Node {
                 .hint("give a passphrase (SALUS_PASSPHRASE, --passphrase-file or at the prompt), or `salus unlock` a running node")),
             Auth::Session(token) => {
                 let mut sessions = lock(&self.sessions);
+                sessions.retain(|_, session| session.used.elapsed() < SESSION_IDLE);
                 let session = sessions.get_mut(token.expose()).ok_or_else(|| {
                     ApiError::refused("the session is over: the node was locked or restarted")
                         .hint("unlock it again with `salus unlock`")
@@ -157,7 +160,10 @@ impl Node {
                     Ok(worker)
                 })
                 .await?;
-                self.connect().await?;
+                // Local work needs no network: a port that is taken is told where the network is asked for.
+                if let Err(error) = self.connect().await {
+                    tracing::warn!(%error, "this node is not on the network");
+                }
                 Ok(worker)
             }
         }
@@ -319,13 +325,11 @@ impl Node {
     /// Closes every session and wipes what only an unlocked node has in memory.
     pub fn lock_now(&self) {
         lock(&self.sessions).clear();
-        if let Some(core) = lock(&self.core).as_ref() {
-            lock(core).lock();
-        }
+        self.lock_core();
         self.tell(Event::Locked);
     }
 
-    /// Counts a call that works with a passphrase of its own; the node stays open until the guard is dropped.
+    /// Counts a call; the node stays open until the guard is dropped.
     pub fn at_work(self: &Arc<Self>) -> AtWork {
         *lock(&self.working) += 1;
         AtWork(Arc::clone(self))
@@ -395,8 +399,17 @@ impl Node {
         lock(&self.core).take();
     }
 
+    fn lock_core(&self) {
+        let core = lock(&self.core).clone();
+        if let Some(core) = core {
+            lock(&core).lock();
+        }
+    }
+
     fn lock_if_idle(&self) {
-        if *lock(&self.working) > 0 {
+        // Held to the end, so that no call begins meanwhile and is locked out by this one's end.
+        let working = lock(&self.working);
+        if *working > 0 {
             return;
         }
         let idle = {
@@ -406,9 +419,7 @@ impl Node {
             (had, sessions.is_empty())
         };
         if let (had, true) = idle {
-            if let Some(core) = lock(&self.core).as_ref() {
-                lock(core).lock();
-            }
+            self.lock_core();
             if had {
                 self.tell(Event::Locked);
             }
@@ -416,7 +427,7 @@ impl Node {
     }
 }
 
-/// Keeps a node unlocked while a call works.
+/// Keeps a node from being locked while a call works.
 pub struct AtWork(Arc<Node>);
 
 impl Drop for AtWork {
@@ -460,8 +471,8 @@ async fn keep(node: std::sync::Weak<Node>) {
     loop {
         let timed = tokio::time::timeout(Duration::from_secs(30), digest.notified()).await;
         let Some(node) = node.upgrade() else { return };
+        node.lock_if_idle();
         if timed.is_err() {
-            node.lock_if_idle();
             continue;
         }
         loop {

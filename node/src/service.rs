@@ -56,8 +56,13 @@ async fn answer(
         }
         _ => {}
     }
-    let _at_work = node.at_work();
+    let at_work = node.at_work();
     let worker = node.recognise(auth).await?;
+    if matches!(request, Request::Subscribe) {
+        // A subscriber watches and does not work: it keeps neither the node open nor anybody's keys.
+        drop((worker, at_work));
+        return subscribe(node, replies).await;
+    }
     let who = worker.staff.clone();
     match request {
         Request::Status => status(node, Some(&worker)).await,
@@ -84,7 +89,7 @@ async fn answer(
             .await
         }
         Request::Peers => Ok(Response::Peers(network::peers(node).await?)),
-        Request::PeerAdd { id, addresses } => peer_add(node, id, addresses).await,
+        Request::PeerAdd { id, addresses } => peer_add(node, who, id, addresses).await,
         Request::Sync { clinic } => sync(node, clinic).await,
         Request::Grant {
             patient,
@@ -92,7 +97,6 @@ async fn answer(
             right,
         } => grant(node, who, patient, clinic, right).await,
         Request::AuditVerify { patient } => verify(node, patient, replies).await,
-        Request::Subscribe => subscribe(node, replies).await,
         other => core(node, move |core| simple(core, &who, other)).await,
     }
 }
@@ -113,6 +117,10 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             format!("nothing to change: {what}")
         })
     };
+    if opens_records(&request) && !core.may_view(who) {
+        return Err(ApiError::refused("not permitted: this role opens no records")
+            .hint("an auditor reads logs (`salus audit log`), an administrator keeps staff and grants"));
+    }
     match request {
         Request::StaffList => Ok(Response::Staff(core.staff())),
         Request::PatientNew(new) => core.register(who, new).map(Response::Patient),
@@ -152,7 +160,8 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         Request::PatientHistory { patient } => {
             let log = core.patient(&patient)?;
             core.log_look(who, log, "history shown")?;
-            core.history(log, size(MAX_AUDIT_ROWS)).map(Response::Audit)
+            core.history(log, size(MAX_AUDIT_ROWS), true)
+                .map(Response::Audit)
         }
         Request::Conflicts { patient } => {
             let log = core.patient(&patient)?;
@@ -189,7 +198,7 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         } => {
             let log = core.patient(&patient)?;
             let view = core.show(log)?;
-            core.log_look(who, log, "record exported")?;
+            core.log_disclosure(who, log, "record exported")?;
             let options = ExportOptions {
                 time_ms: core.now_ms(),
             };
@@ -207,8 +216,12 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             limit,
         } => {
             let log = core.patient(&patient)?;
-            core.log_look(who, log, "audit log shown")?;
-            core.history(log, size(limit.min(MAX_AUDIT_ROWS)))
+            // An auditor reads the log, not the record: headers, without what is sealed.
+            let open = core.may_view(who);
+            if open {
+                core.log_look(who, log, "audit log shown")?;
+            }
+            core.history(log, size(limit.min(MAX_AUDIT_ROWS)), open)
                 .map(Response::Audit)
         }
         Request::AuditLog {
@@ -220,6 +233,25 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         _ => Err(ApiError::usage("this node does not know that request")
             .hint("use clients and daemon of the same version")),
     }
+}
+
+/// Whether a request shows or changes what records say, or who is a patient here.
+fn opens_records(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::PatientNew(_)
+            | Request::PatientList
+            | Request::PatientFind { .. }
+            | Request::PatientShow { .. }
+            | Request::PatientSet { .. }
+            | Request::PatientNote { .. }
+            | Request::PatientHistory { .. }
+            | Request::Conflicts { .. }
+            | Request::Resolve { .. }
+            | Request::Add { .. }
+            | Request::Stop { .. }
+            | Request::Export { .. }
+    )
 }
 
 async fn status(node: &Arc<Node>, worker: Option<&Worker>) -> Result<Response, ApiError> {
@@ -292,11 +324,19 @@ async fn staff_add(
 
 async fn peer_add(
     node: &Arc<Node>,
+    who: Staff,
     id: String,
     addresses: Vec<String>,
 ) -> Result<Response, ApiError> {
     let clinic = node
-        .with_core(move |core| core.add_peer(&id, &addresses).map(|peer| peer.clinic))
+        .with_core(move |core| {
+            if !core.may_grant(&who) {
+                return Err(ApiError::refused(
+                    "not permitted: this role makes no clinics known",
+                ));
+            }
+            core.add_peer(&id, &addresses).map(|peer| peer.clinic)
+        })
         .await?;
     node.tell_peers().await?;
     node.tell(Event::PeersChanged);
@@ -348,7 +388,8 @@ async fn grant(
         .await?;
     if !known {
         // Its keys are in its roster: ask for it now.
-        let _ = network::sync_with(node, clinic).await;
+        let first = network::sync_with(node, clinic);
+        let _ = tokio::time::timeout(FIRST_CONTACT, first).await;
     }
     core(node, move |core| {
         let name = core.clinic_name(clinic);
@@ -395,7 +436,8 @@ async fn subscribe(node: &Arc<Node>, replies: &mpsc::Sender<Reply>) -> Result<Re
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) => {
-                    if replies.send(Reply::Event(event)).await.is_err() {
+                    let over = event == Event::Locked;
+                    if replies.send(Reply::Event(event)).await.is_err() || over {
                         break;
                     }
                 }
@@ -428,6 +470,11 @@ async fn import(
     );
     let replies = replies.clone();
     let core = node.core()?;
+    if !lock(&core).may_view(&who) {
+        return Err(ApiError::refused(
+            "not permitted: this role imports no records",
+        ));
+    }
     let mut report = blocking(move || {
         let import = read(&path)?;
         let bytes = import.bytes;
@@ -445,7 +492,7 @@ async fn import(
         for (done, patient) in (1u64..).zip(import.patients) {
             count(&mut report, &patient.report);
             let source = Source::pack(&patient, &name)?;
-            let known = lock(&core).known_source(&patient.source_id)?;
+            let known = lock(&core).known_source(&patient.source_id, &patient.content.patient)?;
             ready.push(match known {
                 Some(log) => ToImport::Known(log, Box::new(patient.content), source),
                 None => ToImport::New(

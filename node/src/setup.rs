@@ -75,6 +75,13 @@ pub fn init(options: InitOptions) -> Result<InitOutcome, ApiError> {
             folder.root().display()
         ))
     })?;
+    // Another `init` may have been quicker.
+    if folder.is_initialised() || folder.store().exists() {
+        return Err(ApiError::failed(format!(
+            "a clinic lives in {} already",
+            folder.root().display()
+        )));
+    }
     let made = make(&folder, options);
     if made.is_err() {
         // Whatever is there is incomplete and was made a moment ago, here.

@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::header::Header;
 use crate::id::{ActorId, ChainId, EntryHash};
 use crate::kind::{Kind, Right, Role, Scope};
-use crate::rights::Rights;
+use crate::rights::{MAX_GRANTS, Rights};
 use crate::roster::{Roster, Standing};
 use crate::rosters::{Rosters, Writer};
 use crate::state::LogState;
@@ -181,6 +181,14 @@ impl LogState {
                 }),
             ) => {
                 may(Right::Write, &|role| role.may_grant())?;
+                let known = rights
+                    .grants
+                    .iter()
+                    .filter(|grant| past.covers(grant.at))
+                    .count();
+                if known >= MAX_GRANTS {
+                    return Err(Refusal::TooManyGrants);
+                }
                 // Home gives its own key to itself, so that its later incarnations can have it.
                 let to_itself = right == Right::Home && *clinic == rights.home;
                 if *granted > Right::Write && !to_itself {

@@ -101,7 +101,7 @@ pub use id::{ActorId, BlobHash, ChainId, ClinicId, EntryHash, ID_BYTES, IdError,
 pub use key::{BadSignature, SIGNATURE_BYTES, SigningKey, verify};
 pub use kind::{Kind, Right, Role, Scope, UnknownWord};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
-pub use rights::GrantState;
+pub use rights::{GrantState, MAX_GRANTS};
 pub use roster::{Incarnation, Roster, StaffMember};
 pub use rosters::Rosters;
 pub use state::{Equivocation, LogKind, LogState, MAX_CHAINS};

@@ -6,6 +6,10 @@ use crate::clock::{Past, Tick};
 use crate::id::{ClinicId, EntryHash};
 use crate::kind::Right;
 
+/// Most grants of one record in the causal past of another grant. A federation has tens of clinics; the bound keeps a
+/// malicious one from making a record too heavy to keep (a guess).
+pub const MAX_GRANTS: usize = 1000;
+
 /// The fold of a record's control entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Rights {

@@ -69,6 +69,9 @@ pub enum Refusal {
     /// The log has [`MAX_CHAINS`](crate::MAX_CHAINS) chains already.
     #[error("the log has too many chains")]
     TooManyChains,
+    /// The record has [`MAX_GRANTS`](crate::MAX_GRANTS) grants in the entry's causal past already.
+    #[error("the record has too many grants")]
+    TooManyGrants,
     /// No roster that the entry relies on certifies its chain, or several do.
     #[error("the chain is not certified by the roster that the entry relies on")]
     Chain,

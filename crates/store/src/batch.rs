@@ -5,8 +5,9 @@ use salus_vault::IndexKey;
 
 use crate::error::StoreError;
 
-/// The longest summary of a log in bytes (a guess: a title and some digests).
-pub const MAX_SUMMARY_BYTES: usize = 64 * 1024;
+/// The longest summary of a log in bytes: a few digests, and 36 bytes for each clinic that may hold it, of which there are
+/// about 1,000 at most, more only where several wrote their grants apart.
+pub const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
 /// The largest index row or snapshot in bytes (a guess: documents stay below 1 MiB).
 pub const MAX_CACHED_BYTES: usize = 256 * 1024 * 1024;
 /// The largest setting or secret in bytes (a guess).

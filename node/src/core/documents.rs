@@ -22,8 +22,6 @@ const MAX_OPEN_DOCUMENTS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 const MAX_OPEN_KEYS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Edits after which an open document's snapshot is written again; applying so many costs about as much as one load.
 const EDITS_PER_SNAPSHOT: usize = 32;
-/// Changes that are left out one by one; a log with more broken ones is not worth more trials.
-const MAX_HELD_OUT: usize = 64;
 
 /// What only an unlocked node has in memory.
 pub struct Opened {
@@ -69,6 +67,8 @@ struct Snapshot {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     document: Vec<u8>,
+    #[n(3)]
+    held_out: Vec<String>,
 }
 
 impl Opened {
@@ -242,7 +242,7 @@ impl Core {
         };
         Ok(Document {
             record,
-            held_out: Vec::new(),
+            held_out: snapshot.held_out,
             covered: snapshot
                 .covered
                 .into_iter()
@@ -354,6 +354,7 @@ impl Core {
                 .collect(),
             updated_ms: document.updated_ms,
             document: document.record.save(),
+            held_out: document.held_out.clone(),
         });
         if let Some(snapshot) = snapshot {
             document.edits_since_snapshot = 0;
@@ -370,23 +371,28 @@ impl Core {
     }
 }
 
-/// Applies changes all at once; what breaks is left out, with what builds on it, and named.
+/// Applies changes all at once. What breaks is left out with all later changes of the same chain, which build on it, and named: so the
+/// outcome does not depend on how many arrived together, and there are at most as many trials as chains.
 fn apply_all(record: &mut Record, mut changes: Vec<Incoming>, trust: Trust) -> Vec<String> {
     let mut held_out = Vec::new();
     while !changes.is_empty() {
-        match record.apply(changes.iter().cloned(), trust) {
-            Ok(_) => break,
-            Err(error) => {
-                held_out.push(format!("a change is held out: {}", error.fault));
-                if held_out.len() >= MAX_HELD_OUT || error.index >= changes.len() {
-                    held_out.push(format!(
-                        "{} further changes are held out with it",
-                        changes.len()
-                    ));
-                    break;
-                }
-                changes.remove(error.index);
-            }
+        let Err(error) = record.apply(changes.iter().cloned(), trust) else {
+            break;
+        };
+        let before = changes.len();
+        let author = changes.get(error.index).and_then(|change| change.actor);
+        let mut at = 0;
+        changes.retain(|change| {
+            at += 1;
+            at <= error.index || change.actor != author
+        });
+        held_out.push(format!(
+            "{} change(s) of one chain are held out: {}",
+            before - changes.len(),
+            error.fault
+        ));
+        if changes.len() == before {
+            break;
         }
     }
     held_out

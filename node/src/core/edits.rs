@@ -54,7 +54,7 @@ impl Core {
         let birth_date = (!new.birth_date.is_empty()).then_some(new.birth_date);
         let mrn = match new.mrn.filter(|mrn| !mrn.trim().is_empty()) {
             Some(mrn) => {
-                if let Found::One(_) | Found::Several(_) = self.opened()?.index.find(&mrn) {
+                if self.opened()?.index.has_mrn(&mrn) {
                     return Err(
                         ApiError::usage(format!("`{mrn}` already means a patient here"))
                             .hint("open that patient, or give another --mrn"),
@@ -104,7 +104,7 @@ impl Core {
                 ApiError::failed(format!("the system's random generator failed: {e}"))
             })?;
             let mrn = format!("{:06}", u32::from_le_bytes(bytes) % 1_000_000);
-            if self.opened()?.index.find(&mrn) == Found::Nobody {
+            if !self.opened()?.index.has_mrn(&mrn) {
                 return Ok(mrn);
             }
         }

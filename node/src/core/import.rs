@@ -7,7 +7,7 @@ use flate2::write::DeflateEncoder;
 use salus_api::ApiError;
 use salus_audit::{Body, ChainId, ClinicId, Control, Encoding, EntryHash, LogId, Right, Scope};
 use salus_fhir::PatientImport;
-use salus_record::{Change, Edit, Record, RecordContent};
+use salus_record::{Change, Edit, Patient, Record, RecordContent};
 use salus_vault::{EpochKey, wrap_epoch_key};
 
 use super::edits::{edit_error, fresh_id};
@@ -168,9 +168,33 @@ pub enum Imported {
 }
 
 impl Core {
-    /// The record that holds a source's patient, where there is one.
-    pub fn known_source(&mut self, source_id: &str) -> Result<Option<LogId>, ApiError> {
-        Ok(self.opened()?.index.by_source(source_id))
+    /// The record that holds a source's patient, where there is one. A FHIR id means one patient on one server only: a record with
+    /// the same source id must be of the same person, as far as name and birth date tell.
+    pub fn known_source(
+        &mut self,
+        source_id: &str,
+        patient: &Patient,
+    ) -> Result<Option<LogId>, ApiError> {
+        let index = &self.opened()?.index;
+        let Some(log) = index.by_source(source_id) else {
+            return Ok(None);
+        };
+        let differs = |ours: Option<&str>, theirs: Option<&str>| {
+            ours.zip(theirs)
+                .is_some_and(|(ours, theirs)| ours.to_lowercase() != theirs.to_lowercase())
+        };
+        let row = index.get(&log);
+        let other_birth =
+            row.is_some_and(|r| differs(r.birth_date.as_deref(), patient.birth_date.as_deref()));
+        let other_name =
+            row.is_some_and(|r| differs(r.family.as_deref(), patient.family.as_deref()));
+        if other_birth && other_name {
+            return Err(ApiError::failed(format!(
+                "another patient here came with the id `{source_id}`: name and birth date differ"
+            ))
+            .hint("give the Patient resource another id at its source; nothing of the file was imported"));
+        }
+        Ok(Some(log))
     }
 
     /// Stores all patients of one file in one transaction.
@@ -183,7 +207,7 @@ impl Core {
                         core.update_from(pending, who, log, *content, source)?
                     }
                     ToImport::New(source_id, prepared) => {
-                        if core.known_source(&source_id)?.is_some() {
+                        if core.opened()?.index.by_source(&source_id).is_some() {
                             return Err(ApiError::failed(
                                 "the same patient was imported by another call at this moment",
                             )

@@ -212,6 +212,17 @@ impl Index {
         Found::Nobody
     }
 
+    /// Whether a patient here has this medical record number.
+    pub fn has_mrn(&self, mrn: &str) -> bool {
+        let wanted = folded(mrn);
+        self.rows.values().any(|i| {
+            i.row
+                .mrn
+                .as_deref()
+                .is_some_and(|mrn| folded(mrn) == wanted)
+        })
+    }
+
     /// The record whose Patient resource had this id where it came from.
     pub fn by_source(&self, source_id: &str) -> Option<LogId> {
         self.rows

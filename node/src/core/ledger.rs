@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use salus_api::ApiError;
+use salus_api::{ApiError, ErrorKind};
 use salus_audit::{ClinicId, Entry, Height, Heights, LogId, Verdict, verify_signatures};
 use salus_mesh::{Ledger, LedgerError};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
 
-use super::{Core, LogSummary, Notice, failure};
+use super::{Core, LogSummary, Notice, Pending, failure};
 
 /// Rosters of clinics that nobody here made known, which a federation's clinics pass on so that each other's entries can be
 /// judged. Bounds what a lying member can make us keep.
 const MAX_ROSTERS: usize = 4_096;
+/// Bytes of new records' entries that wait in memory for the grant that entitles this clinic. A guess: eight of the largest attachments.
+const MAX_UNPROVEN_BYTES: usize = 32 << 20;
 /// Below this a batch of signatures is verified on one thread; splitting costs about 20 µs.
 const PARALLEL_FROM: usize = 64;
 
@@ -60,10 +62,11 @@ impl Ledger for CoreLedger {
 
     fn heights(&self, peer: ClinicId, logs: &[LogId]) -> Result<Vec<Heights>, LedgerError> {
         self.with(|core| {
-            logs.iter()
-                .map(|log| core.heights_for(peer, *log))
-                .collect::<Result<_, _>>()
-                .map_err(|error| failed(&error))
+            // A damaged log is answered as one that is not here, so that the others go on.
+            Ok(logs
+                .iter()
+                .map(|log| core.heights_for(peer, *log).unwrap_or_default())
+                .collect())
         })
     }
 
@@ -126,10 +129,21 @@ impl Core {
     /// The known clinic that this endpoint belongs to: as its roster certifies, or as somebody here made it known.
     fn clinic_at(&self, endpoint: [u8; 32]) -> Option<ClinicId> {
         let peers = self.peers().ok()?;
-        peers
-            .into_iter()
-            .find(|peer| self.endpoint_of(peer) == endpoint)
-            .map(|peer| peer.clinic)
+        // What a person typed here counts before what a roster claims: a clinic may certify an endpoint that is another's.
+        let typed = peers
+            .iter()
+            .find(|peer| peer.endpoint == endpoint && self.endpoint_of(peer) == endpoint)
+            .or_else(|| peers.iter().find(|peer| peer.endpoint == endpoint));
+        if let Some(peer) = typed {
+            return (self.endpoint_of(peer) == endpoint).then_some(peer.clinic);
+        }
+        let mut certified = peers
+            .iter()
+            .filter(|peer| self.endpoint_of(peer) == endpoint);
+        match (certified.next(), certified.next()) {
+            (Some(peer), None) => Some(peer.clinic),
+            _ => None,
+        }
     }
 
     /// The endpoint of a known clinic: what its roster certifies counts for more than what was typed here.
@@ -207,7 +221,7 @@ impl Core {
         let mut committed = Committed::default();
         let mut pending = self.begin();
         pending.foreign = true;
-        let mut waiting = entries;
+        let mut waiting = self.with_unproven(entries);
         let outcome = loop {
             let before = waiting.len();
             let mut still = Vec::new();
@@ -241,6 +255,11 @@ impl Core {
                             .refused
                             .push((hash, entry.without_payload().encode()));
                     }
+                    // A damaged log takes nothing more; the others go on.
+                    Err(error) if error.kind == ErrorKind::Integrity => {
+                        tracing::warn!(%error, "entries for a damaged log are not taken in");
+                        committed.refused += 1;
+                    }
                     Err(error) => {
                         failed = Some(error);
                         break;
@@ -263,7 +282,7 @@ impl Core {
             self.abandon(&pending);
             return Err(error);
         }
-        self.drop_unwanted(&mut pending, &mut committed);
+        self.set_unproven_aside(&mut pending, &mut committed);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
                 pending.batch.dirty.push(*log);
@@ -304,10 +323,22 @@ impl Core {
         self.admit(entry, begins_roster)
     }
 
-    /// Takes records out again that this clinic turned out to have no right to.
-    fn drop_unwanted(&mut self, pending: &mut super::Pending, committed: &mut Committed) {
+    /// What was set aside for the logs of these entries, and then the entries.
+    fn with_unproven(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let logs: BTreeSet<LogId> = entries.iter().map(|entry| entry.header().log).collect();
+        let mut all = Vec::with_capacity(entries.len());
+        for log in &logs {
+            all.extend(self.unproven.remove(log).unwrap_or_default());
+        }
+        all.extend(entries);
+        all
+    }
+
+    /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
+    /// frames later. What is set aside is in memory only, and is not acknowledged as stored.
+    fn set_unproven_aside(&mut self, pending: &mut Pending, committed: &mut Committed) {
         let me = self.me();
-        let mut unwanted = BTreeSet::new();
+        let mut unproven = BTreeSet::new();
         for log in &pending.touched {
             if self.rosters.log(*log).is_some() || self.logs.summary(log).is_some() {
                 continue;
@@ -316,23 +347,38 @@ impl Core {
                 .log(*log)
                 .is_ok_and(|state| state.right_of(me).is_some());
             if !entitled {
-                unwanted.insert(*log);
+                unproven.insert(*log);
             }
         }
-        if unwanted.is_empty() {
+        if unproven.is_empty() {
             return;
         }
-        pending
-            .batch
-            .entries
-            .retain(|entry| !unwanted.contains(&entry.header().log));
-        for log in &unwanted {
-            self.logs.forget(log);
-            pending.touched.remove(log);
+        let entries = std::mem::take(&mut pending.batch.entries);
+        for entry in entries {
+            let log = entry.header().log;
+            if unproven.contains(&log) {
+                committed.accepted = committed.accepted.saturating_sub(1);
+                committed.pending += 1;
+                self.unproven.entry(log).or_default().push(entry);
+            } else {
+                pending.batch.entries.push(entry);
+            }
         }
-        let dropped = committed.accepted - pending.batch.entries.len() as u64;
-        committed.accepted -= dropped;
-        committed.refused += dropped;
+        for log in unproven {
+            self.logs.forget(&log);
+            pending.touched.remove(&log);
+            committed.waiting.push(log);
+        }
+        let held: usize = self
+            .unproven
+            .values()
+            .flatten()
+            .map(Entry::encoded_len)
+            .sum();
+        if held > MAX_UNPROVEN_BYTES {
+            tracing::warn!("too much was sent of records that were not granted; it is dropped");
+            self.unproven.clear();
+        }
     }
 
     /// Takes records that changed while nobody could read into documents and index, at most `limit`; how many are left.
@@ -355,6 +401,9 @@ impl Core {
                     continue;
                 }
                 if let Err(error) = core.refresh(log, pending) {
+                    if error.kind != ErrorKind::Integrity {
+                        return Err(error);
+                    }
                     tracing::warn!(%log, error = %error, "a record could not be taken into the index");
                     pending.batch.clean.push(log);
                 }

@@ -1,7 +1,6 @@
 //! The logs that this node holds: a summary of each in memory, the whole state of those in use.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use minicbor::{Decode, Encode};
@@ -12,7 +11,7 @@ use salus_store::Store;
 use super::failure;
 
 /// Logs whose whole state is kept in memory. A log of 20 entries takes about 5 KB: 2,048 take some 10 MB.
-const MAX_OPEN_LOGS: NonZeroUsize = NonZeroUsize::new(2_048).unwrap();
+const MAX_OPEN_LOGS: usize = 2_048;
 
 /// What must be known of a log without opening it (CBOR array, sealed by the storage key).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -86,7 +85,7 @@ impl LogBook {
     pub fn empty() -> Self {
         Self {
             summaries: BTreeMap::new(),
-            open: LruCache::new(MAX_OPEN_LOGS),
+            open: LruCache::unbounded(),
         }
     }
 
@@ -101,7 +100,7 @@ impl LogBook {
         }
         Ok(Self {
             summaries,
-            open: LruCache::new(MAX_OPEN_LOGS),
+            open: LruCache::unbounded(),
         })
     }
 
@@ -151,6 +150,13 @@ impl LogBook {
         self.open
             .pop(&log)
             .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))
+    }
+
+    /// Forgets the states that were used longest ago. Never within a transaction: what is not committed yet is nowhere else.
+    pub fn trim(&mut self) {
+        while self.open.len() > MAX_OPEN_LOGS {
+            self.open.pop_lru();
+        }
     }
 
     /// Forgets the state of a log, so that the next use folds it from what is stored.

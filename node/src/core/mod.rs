@@ -19,7 +19,7 @@ mod tests;
 mod verify;
 mod views;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use salus_api::ApiError;
@@ -95,6 +95,8 @@ pub struct Core {
     entries: u64,
     /// Grows with every commit that changes a log: the network tells late news by it.
     version: u64,
+    /// Entries of records that nothing has entitled this clinic to yet.
+    unproven: BTreeMap<LogId, Vec<Entry>>,
 }
 
 /// What is to be committed in one transaction, and what to do once it is.
@@ -173,6 +175,7 @@ impl Core {
             notices,
             entries: 0,
             version: 0,
+            unproven: BTreeMap::new(),
         }
     }
 
@@ -372,6 +375,7 @@ impl Core {
                 self.notify(Notice::Patients(ids));
             }
         }
+        self.logs.trim();
         Ok(())
     }
 
@@ -381,8 +385,14 @@ impl Core {
     ) -> Result<Vec<(LogId, LogSummary)>, ApiError> {
         let mut changed = Vec::new();
         for log in touched {
-            let Some(summary) = LogSummary::of(self.log(*log)?) else {
+            let state = self.log(*log)?;
+            if state.is_empty() {
                 continue;
+            }
+            let Some(summary) = LogSummary::of(state) else {
+                return Err(ApiError::failed(format!(
+                    "log {log} has entries and no beginning"
+                )));
             };
             if self.logs.summary(log) != Some(&summary) {
                 changed.push((*log, summary));
@@ -405,6 +415,7 @@ impl Core {
             // The old rosters were sound when they were stored; if they no longer are, verification says so.
             let _ = self.load_rosters();
         }
+        self.logs.trim();
     }
 
     fn notify(&self, notice: Notice) {

@@ -254,7 +254,12 @@ impl Core {
             return;
         }
         let shown = match self.document(log) {
-            Ok(document) => document.record.heads(),
+            Ok(document) => {
+                for what in &document.held_out {
+                    findings.add(&name, "", 0, what.clone());
+                }
+                document.record.heads()
+            }
             Err(error) => return findings.add(&name, "", 0, error.message),
         };
         match self.rebuilt_heads(log) {
