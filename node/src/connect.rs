@@ -91,7 +91,11 @@ pub async fn open(data_dir: &Path, options: &OpenOptions) -> Result<Connection, 
                 "the data folder {} is in use by another process",
                 data_dir.display()
             ))
-            .hint("wait for that command to end, or close the terminal UI; a daemon (`salus node`) would let both work"));
+            .hint(if folder.daemon().exists() {
+                "a daemon seems to hold it and does not answer: look at it, or stop it; it writes daemon.json anew when it starts"
+            } else {
+                "wait for that command to end, or close the terminal UI; a daemon (`salus node`) would let both work"
+            }));
         }
     };
     let node = Node::start(

@@ -92,8 +92,16 @@ impl Folder {
 
     /// The error for a folder without a clinic, or `Ok`.
     pub fn require_initialised(&self) -> Result<(), ApiError> {
-        if self.is_initialised() {
-            return Ok(());
+        match self.vault().try_exists() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return Err(io_error("read", &self.root, &error)),
+        }
+        if self.store().exists() {
+            return Err(
+                ApiError::integrity(format!("{} is missing", self.vault().display()))
+                    .hint("restore it from a backup: without it nothing in the store can be read"),
+            );
         }
         Err(ApiError::not_found(format!("no clinic lives in {}", self.root.display()))
             .hint("make one with `salus init --clinic NAME --staff NAME`, or name its folder with --data-dir"))

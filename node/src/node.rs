@@ -177,6 +177,13 @@ impl Node {
         let core = match slot.as_ref() {
             Some(core) => Arc::clone(core),
             None => {
+                if !self.folder.store().exists() {
+                    return Err(ApiError::integrity(format!(
+                        "{} is missing",
+                        self.folder.store().display()
+                    ))
+                    .hint("restore the data folder from a backup"));
+                }
                 let store =
                     Store::open(&self.folder.store(), &secrets.storage).map_err(failure::store)?;
                 let core = Core::open(
@@ -355,6 +362,12 @@ impl Node {
         if !core.has_role(&worker.staff, salus_audit::Role::Admin) {
             return Err(ApiError::refused("only an administrator enrols staff")
                 .hint("`salus staff list` shows who is one"));
+        }
+        if role == salus_audit::Role::Admin {
+            return Err(
+                ApiError::refused("only the clinic's root key certifies an administrator")
+                    .hint("the founder is one; this version has no command for further ones yet"),
+            );
         }
         if core.has_staff(name) {
             return Err(ApiError::usage(format!("`{name}` is enrolled already")));

@@ -11,7 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
+use iroh::endpoint::{
+    Connection, PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, presets,
+};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey};
 use salus_api::{ApiError, Call, Client, Envelope, Reply};
 use serde::de::DeserializeOwned;
@@ -29,6 +31,10 @@ const MAX_CALL_BYTES: usize = 8 << 20;
 const MAX_REPLY_BYTES: usize = 256 << 20;
 /// Connections that a daemon serves at once; further ones wait.
 const MAX_CONNECTIONS: usize = 64;
+/// On one machine a peer that is silent for this long is gone: killed, or stopped.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How often a living one says so.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A client that has connected must send its call within this time.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A daemon on the same machine answers the connection in milliseconds; after this it is taken for dead.
@@ -87,12 +93,18 @@ impl ApiServer {
 
 async fn bind() -> Result<Endpoint, ApiError> {
     let failed = |e: String| ApiError::failed(format!("cannot open a local socket: {e}"));
+    let transport = QuicTransportConfig::builder()
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_idle_timeout(IDLE_TIMEOUT.try_into().ok())
+        .build();
     Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::generate())
         .clear_ip_transports()
         .bind_addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .map_err(|e| failed(e.to_string()))?
         .relay_mode(RelayMode::Disabled)
+        .portmapper_config(PortmapperConfig::Disabled)
+        .transport_config(transport)
         .alpns(vec![ALPN.to_vec()])
         .bind()
         .await
@@ -204,6 +216,10 @@ impl RemoteNode {
             return Ok(None);
         };
         door.token.zeroize();
+        // A daemon's door is on this machine: a file that says otherwise was not written by one.
+        if !door.address.ip().is_loopback() {
+            return Ok(None);
+        }
         let endpoint = bind().await?;
         let address = EndpointAddr::new(id).with_ip_addr(door.address);
         let connected =

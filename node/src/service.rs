@@ -542,6 +542,13 @@ async fn import(
 }
 
 fn read(path: &Path) -> Result<Import, ApiError> {
+    let about = std::fs::metadata(path).map_err(|e| crate::folder::io_error("read", path, &e))?;
+    if !about.is_file() {
+        return Err(
+            ApiError::failed(format!("{} is not a file", path.display()))
+                .hint("give a FHIR file (.json, .ndjson or .gz), or a folder of them"),
+        );
+    }
     salus_fhir::read_file(path, &Limits::default()).map_err(|error| {
         use salus_fhir::ImportError;
         let message = format!("{}: {error}", path.display());

@@ -339,7 +339,7 @@ fn values_outside_their_bounds_are_refused() {
     let store = folder.create();
     for batch in [
         Batch {
-            summaries: vec![(log_id(1), vec![0; 65_537])],
+            summaries: vec![(log_id(1), vec![0; crate::batch::MAX_SUMMARY_BYTES + 1])],
             ..Batch::default()
         },
         Batch {

@@ -26,20 +26,25 @@ pub fn date(text: &str) -> Result<String, ApiError> {
     Err(ApiError::usage(format!("`{text}` is not a date")).hint("write it as YYYY-MM-DD"))
 }
 
-/// Checks a date, or a time with its zone as FHIR's `dateTime` has it (R4, section 2.24.0.1).
+/// Checks a date, whole or partial, or a time with its zone as FHIR's `dateTime` has it (R4, section 2.24.0.1).
 pub fn date_or_time(text: &str) -> Result<String, ApiError> {
-    if is_date(text) || is_instant(text) {
+    if is_date(text) || is_partial(text) || is_instant(text) {
         return Ok(text.to_owned());
     }
     Err(
         ApiError::usage(format!("`{text}` is not a date or time")).hint(
-            "write YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with a zone, for instance 2026-11-22T11:39:35Z",
+            "write YYYY, YYYY-MM or YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with a zone, for instance 2026-11-22T11:39:35Z",
         ),
     )
 }
 
 fn is_date(text: &str) -> bool {
     has_shape(text, "dddd-dd-dd") && text.parse::<Date>().is_ok()
+}
+
+/// A year, or a year and a month: the usual answer to "since when?".
+fn is_partial(text: &str) -> bool {
+    has_shape(text, "dddd") || (has_shape(text, "dddd-dd") && is_date(&format!("{text}-01")))
 }
 
 fn is_instant(text: &str) -> bool {

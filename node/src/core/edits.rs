@@ -9,6 +9,8 @@ use super::{Core, Pending, Prepared, Said, Staff, entry_scope};
 
 /// Ids shown when words are ambiguous.
 const MAX_CANDIDATES: usize = 5;
+/// Longest name of a patient that a person registers, bytes.
+const MAX_NAME_BYTES: usize = 200;
 /// Longest note, bytes (record's own bound is per field).
 const MAX_NOTE_BYTES: usize = 256 << 10;
 
@@ -50,6 +52,13 @@ impl Core {
         })?;
         if new.family.trim().is_empty() && new.given.trim().is_empty() {
             return Err(ApiError::usage("a patient needs a name").hint("give --family and --given"));
+        }
+        for (what, text) in [("family", &new.family), ("given", &new.given)] {
+            if text.len() > MAX_NAME_BYTES || text.chars().any(char::is_control) {
+                return Err(ApiError::usage(format!(
+                    "the {what} name has at most {MAX_NAME_BYTES} bytes and no control characters"
+                )));
+            }
         }
         let birth_date = (!new.birth_date.is_empty()).then_some(new.birth_date);
         let mrn = match new.mrn.filter(|mrn| !mrn.trim().is_empty()) {
@@ -119,6 +128,7 @@ impl Core {
         path: &str,
         value: &str,
     ) -> Result<bool, ApiError> {
+        self.check_identity(log, path, value)?;
         let path = path
             .strip_prefix("patient/")
             .or_else(|| path.strip_prefix("patient."))
@@ -128,6 +138,34 @@ impl Core {
             value: some(value),
         };
         self.edit(who, log, vec![edit], format!("{path} set"))
+    }
+
+    /// What `register` demands of a patient stays true: a name, and a record number that is nobody else's.
+    fn check_identity(&mut self, log: LogId, path: &str, value: &str) -> Result<(), ApiError> {
+        let value = value.trim();
+        if path.ends_with("mrn") && !value.is_empty() {
+            let index = &self.opened()?.index;
+            let own = index.get(&log).and_then(|row| row.mrn.as_deref());
+            if own != Some(value) && index.has_mrn(value) {
+                return Err(ApiError::usage(format!(
+                    "`{value}` already is another patient's record number here"
+                )));
+            }
+        }
+        if value.is_empty() && (path.ends_with("family") || path.ends_with("given")) {
+            let patient = self.document(log)?.record.patient();
+            let other = if path.ends_with("family") {
+                patient.given.is_empty()
+            } else {
+                patient.family.is_none()
+            };
+            if other {
+                return Err(
+                    ApiError::usage("a patient needs a name").hint("set the other name first")
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Writes a note; its id is returned.
@@ -257,6 +295,12 @@ impl Core {
         choice: u32,
     ) -> Result<(), ApiError> {
         let conflicts = self.conflicts(log)?;
+        let in_patient = format!("patient/{path}");
+        let path = if conflicts.iter().any(|c| c.path == in_patient) {
+            &in_patient
+        } else {
+            path
+        };
         let conflict = conflicts.iter().find(|c| c.path == path).ok_or_else(|| {
             ApiError::not_found(format!("the record has no conflict at `{path}`"))
                 .hint("see `salus patient conflicts PATIENT`")
@@ -352,14 +396,14 @@ impl Core {
             summary,
         };
         let scope = entry_scope(change.scope);
-        self.append(
+        let entry = self.append(
             pending,
             &who.key,
             log,
             Some(scope),
             Said::Sealed(&body, epoch, &key),
         )?;
-        self.covers_all(log, now)?;
+        self.covers_all(log, entry.header().time_ms)?;
         Ok(true)
     }
 }

@@ -13,6 +13,11 @@ pub fn store(error: StoreError) -> ApiError {
             .hint("another process has the data folder open; stop it, or name another folder"),
         StoreError::Corrupt { .. } => ApiError::integrity(message)
             .hint("run `salus audit verify --all` to see what is damaged; what is intact stays usable"),
+        StoreError::SetBack { .. } => ApiError::integrity(message).hint(
+            "an older copy of store.redb was put back: writing on would sign two histories; put the newest copy back",
+        ),
+        StoreError::WrongKey => ApiError::integrity(message)
+            .hint("vault.salus and store.redb belong to different clinics or times; restore both from one backup"),
         StoreError::ReadOnly => ApiError::integrity(message).hint(
             "`salus audit verify --all` says what is damaged; restore the data folder from a backup to write again",
         ),

@@ -54,7 +54,6 @@ pub struct Prepared {
     record: Record,
     changes: Vec<(Scope, Vec<Vec<u8>>, String)>,
     source: Option<Source>,
-    time_ms: u64,
 }
 
 impl Prepared {
@@ -110,7 +109,6 @@ impl Prepared {
             record,
             changes,
             source,
-            time_ms,
         })
     }
 
@@ -168,33 +166,40 @@ pub enum Imported {
 }
 
 impl Core {
-    /// The record that holds a source's patient, where there is one. A FHIR id means one patient on one server only: a record with
-    /// the same source id must be of the same person, as far as name and birth date tell.
+    /// The record that holds a source's patient, where there is one. A FHIR id means one patient on one server only, and small systems
+    /// count from 1: where two of birth date, sex, family and first given name contradict, it is another person's record.
     pub fn known_source(
         &mut self,
         source_id: &str,
         patient: &Patient,
     ) -> Result<Option<LogId>, ApiError> {
         let index = &self.opened()?.index;
-        let Some(log) = index.by_source(source_id) else {
-            return Ok(None);
-        };
-        let differs = |ours: Option<&str>, theirs: Option<&str>| {
+        let differ = |ours: Option<&str>, theirs: Option<&str>| {
             ours.zip(theirs)
-                .is_some_and(|(ours, theirs)| ours.to_lowercase() != theirs.to_lowercase())
+                .is_some_and(|(a, b)| a.to_lowercase() != b.to_lowercase())
         };
-        let row = index.get(&log);
-        let other_birth =
-            row.is_some_and(|r| differs(r.birth_date.as_deref(), patient.birth_date.as_deref()));
-        let other_name =
-            row.is_some_and(|r| differs(r.family.as_deref(), patient.family.as_deref()));
-        if other_birth && other_name {
-            return Err(ApiError::failed(format!(
-                "another patient here came with the id `{source_id}`: name and birth date differ"
-            ))
-            .hint("give the Patient resource another id at its source; nothing of the file was imported"));
-        }
-        Ok(Some(log))
+        let first = |given: &str| given.split_whitespace().next().map(str::to_owned);
+        let same_person = |log: &LogId| {
+            let Some(row) = index.get(log) else {
+                return false;
+            };
+            let given = (
+                first(&row.given),
+                patient.given.first().and_then(|g| first(g)),
+            );
+            let contradictions = [
+                differ(row.birth_date.as_deref(), patient.birth_date.as_deref()),
+                differ(row.family.as_deref(), patient.family.as_deref()),
+                differ(given.0.as_deref(), given.1.as_deref()),
+                differ(Some(&row.sex), Some(patient.sex.as_str())),
+            ];
+            contradictions
+                .iter()
+                .filter(|contradicts| **contradicts)
+                .count()
+                < 2
+        };
+        Ok(index.by_source(source_id).into_iter().find(same_person))
     }
 
     /// Stores all patients of one file in one transaction.
@@ -207,7 +212,10 @@ impl Core {
                         core.update_from(pending, who, log, *content, source)?
                     }
                     ToImport::New(source_id, prepared) => {
-                        if core.opened()?.index.by_source(&source_id).is_some() {
+                        if core
+                            .known_source(&source_id, &prepared.record.patient())?
+                            .is_some()
+                        {
                             return Err(ApiError::failed(
                                 "the same patient was imported by another call at this moment",
                             )
@@ -237,8 +245,8 @@ impl Core {
             record,
             changes,
             source,
-            time_ms,
         } = prepared;
+        let mut time_ms = 0;
         let me = self.me();
         let genesis = self.append(pending, &who.key, log, None, Said::Clear(&genesis))?;
         let epoch = genesis.hash();
@@ -253,13 +261,14 @@ impl Core {
         self.append(pending, &who.key, log, None, Said::Clear(&grant))?;
         for (scope, changes, summary) in changes {
             let body = Body::Edit { changes, summary };
-            self.append(
+            let entry = self.append(
                 pending,
                 &who.key,
                 log,
                 Some(scope),
                 Said::Sealed(&body, epoch, &key),
             )?;
+            time_ms = entry.header().time_ms;
         }
         if let Some(source) = source {
             self.attach_source(pending, who, log, source, epoch, &key)?;
@@ -303,17 +312,16 @@ impl Core {
                 changes: vec![change.bytes],
                 summary,
             };
-            self.append(
+            let entry = self.append(
                 pending,
                 &who.key,
                 log,
                 Some(scope),
                 Said::Sealed(&body, epoch, &key),
             )?;
-            self.covers_all(log, now)?;
+            self.covers_all(log, entry.header().time_ms)?;
         }
         self.attach_source(pending, who, log, source, epoch, &key)?;
-        self.covers_all(log, now)?;
         self.refresh(log, pending)?;
         Ok(Imported::Updated(log))
     }

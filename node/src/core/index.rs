@@ -223,13 +223,16 @@ impl Index {
         })
     }
 
-    /// The record whose Patient resource had this id where it came from.
-    pub fn by_source(&self, source_id: &str) -> Option<LogId> {
-        self.rows
+    /// The records whose Patient resource had this id where it came from.
+    pub fn by_source(&self, source_id: &str) -> Vec<LogId> {
+        let mut found: Vec<LogId> = self
+            .rows
             .iter()
             .filter(|(_, i)| i.row.source_id.as_deref() == Some(source_id))
             .map(|(log, _)| *log)
-            .min()
+            .collect();
+        found.sort_unstable();
+        found
     }
 }
 
