@@ -130,10 +130,23 @@ mod tests {
     #[test]
     fn each_network_admits_what_it_says() {
         let admitted = |network: Network| {
-            let addresses = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "192.168.1.7", "10.0.0.1"];
-            let others = ["169.254.3.4", "fe80::1", "fd00::1", "8.8.8.8", "2001:db8::1"];
+            let addresses = [
+                "127.0.0.1",
+                "::1",
+                "::ffff:127.0.0.1",
+                "192.168.1.7",
+                "10.0.0.1",
+            ];
+            let others = [
+                "169.254.3.4",
+                "fe80::1",
+                "fd00::1",
+                "8.8.8.8",
+                "2001:db8::1",
+            ];
             let all = addresses.iter().chain(&others);
-            all.filter(|text| network.admits(text.parse().unwrap())).count()
+            all.filter(|text| network.admits(text.parse().unwrap()))
+                .count()
         };
         assert_eq!(admitted(Network::Loopback), 3);
         assert_eq!(admitted(Network::Lan), 8);

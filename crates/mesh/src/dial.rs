@@ -52,7 +52,11 @@ impl Dials {
             return None;
         }
         if self.due.is_none() {
-            let grace = if waited_for || lower { 0 } else { timing.grace_ms };
+            let grace = if waited_for || lower {
+                0
+            } else {
+                timing.grace_ms
+            };
             self.due = Some(now + Duration::from_millis(grace));
         }
         self.due
@@ -81,13 +85,7 @@ impl Dials {
     }
 
     /// The connection was lost: not again in the same instant, as the other may dial too.
-    pub(crate) fn lost(
-        &mut self,
-        lower: bool,
-        timing: &Timing,
-        jitter: &mut Jitter,
-        now: Instant,
-    ) {
+    pub(crate) fn lost(&mut self, lower: bool, timing: &Timing, jitter: &mut Jitter, now: Instant) {
         let grace = if lower { 0 } else { timing.grace_ms };
         let pause = jitter.around(timing.retry_ms) + Duration::from_millis(grace);
         self.due = Some(now + pause);

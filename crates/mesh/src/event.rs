@@ -21,7 +21,7 @@ pub(crate) enum Event {
     Dialled {
         clinic: ClinicId,
         attempt: u64,
-        result: Result<Connection, MeshError>,
+        result: Result<Connection, DialError>,
     },
     /// A frame came; the permit lets the next be read once it is dropped.
     Frame {
@@ -48,6 +48,14 @@ pub(crate) enum Event {
         link: u64,
         known: bool,
     },
+}
+
+/// Why a dial led to no link.
+pub(crate) enum DialError {
+    /// The other side keeps the connection that it dialled itself.
+    Duplicate,
+    /// Anything else.
+    Failed(MeshError),
 }
 
 /// How a link ended.

@@ -91,7 +91,11 @@ impl Gate {
         let now = Instant::now();
         slots.forget_until(now);
         // On loopback everybody has one address.
-        let share = if self.network == Network::Loopback { max } else { max.div_ceil(4) };
+        let share = if self.network == Network::Loopback {
+            max
+        } else {
+            max.div_ceil(4)
+        };
         if slots.0.len() >= max || slots.from(address) >= share {
             return IncomingFilterOutcome::Ignore;
         }
@@ -172,7 +176,9 @@ mod tests {
         let there: Option<IpAddr> = Some("10.0.0.1".parse().unwrap());
         let now = Instant::now();
         for (after, address) in [(1, here), (2, there), (3, here)] {
-            slots.0.push_back((now + Duration::from_secs(after), address));
+            slots
+                .0
+                .push_back((now + Duration::from_secs(after), address));
         }
         assert_eq!((slots.from(here), slots.from(there)), (2, 1));
         slots.free(here);

@@ -8,6 +8,9 @@ use salus_sync::{CatalogAnswer, Committed, Loaded};
 
 /// The ledger of a clinic. Its methods may block: they run on two threads of their own, one for reads and one
 /// for commits, and [`clinic_of`](Self::clinic_of) on tokio's threads for blocking work.
+///
+/// Digests are [`salus_audit::digest`] of the heights. Digest, audience and version of a change are taken under one lock, so
+/// that versions rise in the order of the changes: news overtakes news on its way here.
 pub trait Ledger: Send + Sync + 'static {
     /// The clinic whose node has this endpoint id, if it may speak with this one. The only authority on that: whoever
     /// is not known here is turned away right after the handshake, and is not dialled.

@@ -125,8 +125,9 @@ impl Mesh {
     /// The addresses at which this node can be dialled, as far as it knows.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let bound = self.endpoint.bound_sockets();
-        let (open, fixed): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|address| address.ip().is_unspecified());
+        let (open, fixed): (Vec<_>, Vec<_>) = bound
+            .into_iter()
+            .partition(|address| address.ip().is_unspecified());
         let mut addresses = fixed;
         if !open.is_empty() {
             addresses.extend(self.endpoint.addr().ip_addrs());

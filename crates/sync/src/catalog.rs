@@ -58,6 +58,15 @@ impl Catalog {
         self.set_of(log).is_some()
     }
 
+    /// The logs that are here with another digest than in the old one.
+    pub(crate) fn changed_since(&self, old: &Self) -> impl Iterator<Item = (Set, LogId)> {
+        [Set::Rosters, Set::Records].into_iter().flat_map(|set| {
+            let logs = self.set(set).iter();
+            let changed = logs.filter(|(log, digest)| old.digest(**log) != **digest);
+            changed.map(move |(log, _)| (set, *log))
+        })
+    }
+
     pub(crate) fn summary(&self, interval: &Interval) -> Summary {
         let mut hasher = blake3::Hasher::new_derive_key(FINGERPRINT_DOMAIN);
         let mut buffer = Vec::with_capacity(HASHED_AT_ONCE);
@@ -282,6 +291,19 @@ mod tests {
         assert_eq!(catalog.summary(&Interval::whole(Set::Records)).count, 2);
         catalog.remove(log(1));
         assert_eq!(catalog.digest(log(1)), ABSENT);
+    }
+
+    #[test]
+    fn a_new_catalog_tells_what_changed() {
+        let old = catalog(0..5);
+        let mut new = catalog(1..7);
+        new.insert(&CatalogItem {
+            log: log(2),
+            digest: [8; 32],
+            is_roster: false,
+        });
+        let changed: Vec<_> = new.changed_since(&old).map(|(_, log)| log).collect();
+        assert_eq!(changed, [log(2), log(5), log(6)]);
     }
 
     #[test]

@@ -4,11 +4,20 @@ use std::fmt;
 
 use salus_audit::{ChainId, ClinicId, Heights, LogId};
 
-/// Stands for a log's heights, hashes included; [`ABSENT`] for a log that is not held.
+/// Stands for a log's heights, hashes included: [`salus_audit::digest`]; [`ABSENT`] for a log that is not held.
 pub type Digest = [u8; 32];
 
 /// The digest of a log that is not held, or that the asking peer may not know of.
 pub const ABSENT: Digest = [0; 32];
+
+/// The digest of a log's heights; [`ABSENT`] of none.
+pub(crate) fn digest_of(log: LogId, heights: &Heights) -> Digest {
+    if heights.is_empty() {
+        ABSENT
+    } else {
+        salus_audit::digest(log, heights)
+    }
+}
 
 /// Numbers a task for the store; its answer carries the same number. Unknown numbers are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

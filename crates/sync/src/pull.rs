@@ -6,10 +6,14 @@ use crate::frame::{Group, HeightsItem, Set};
 use crate::limits::{
     HEIGHTS_BATCH, MAX_DEFERRED, MAX_HEIGHTS_ITEMS, MAX_OPEN_HEIGHTS, MAX_STUCK, Timestamp,
 };
-use crate::port::{ABSENT, Committed, Digest, Output, TaskId, Violation};
+use crate::port::{ABSENT, Committed, Digest, Output, TaskId, Violation, digest_of};
 use crate::session::{Session, Stuck};
 use crate::shared::{Shared, TaskKind};
 use crate::work::{Ask, Push};
+
+/// How often a log is asked for at the same two digests. Once is enough when heights and digests were read at the
+/// same moment; a store whose digests are not those of its heights is not asked for ever.
+const MAX_TIMES_UNEQUAL: u32 = 8;
 
 /// Chains after which a `Heights` frame is full: 256 KiB.
 const HEIGHTS_PER_FRAME: usize = 3_328;
@@ -26,10 +30,12 @@ impl Session {
         for (log, theirs) in items {
             let is_roster = self.set_of(*log) == Set::Rosters;
             self.heard(*log, *theirs);
-            let known = self.works.get(*log).is_some();
-            if known || self.has_room(shared) {
+            let opens = self.works.get(*log).is_none() && self.digest(*log) != *theirs;
+            if !opens || self.has_room(shared) {
                 self.differs(*log, *theirs, is_roster);
             } else {
+                // What is known of it is old now.
+                self.stuck.remove(log);
                 self.round_wanted = true;
             }
         }
@@ -60,8 +66,10 @@ impl Session {
             work.theirs = theirs;
             return false;
         }
-        let stuck = self.stuck.get(&log).map(|stuck| stuck.pair);
-        if stuck == Some((ours, theirs)) {
+        if let Some(stuck) = self.stuck.get_mut(&log)
+            && stuck.pair == (ours, theirs)
+        {
+            stuck.round = self.rounds_begun;
             return false;
         }
         self.stuck.remove(&log);
@@ -215,13 +223,13 @@ impl Session {
                 self.resume_owed(log);
                 continue;
             }
-            work.tried = Some((digest, work.theirs));
             // A log that the peer may no longer hold looks like one that is not held.
             let heights = if digest == ABSENT {
                 Heights::new()
             } else {
                 heights
             };
+            work.tried = Some((digest_of(log, &heights), work.theirs));
             chains += heights.len();
             self.works.count_ask(log, answer, heights.len());
             self.works.set_ask(log, Ask::Sent);
@@ -300,7 +308,8 @@ impl Session {
         self.restless = true;
         for log in &committed.waiting {
             if let Some(work) = self.works.get_mut(*log) {
-                work.waiting = Some(accepted_before);
+                // The first that waits may be what all the others wait for.
+                work.waiting.get_or_insert(accepted_before);
             }
         }
         for (log, chain) in &committed.forked {
@@ -330,7 +339,15 @@ impl Session {
         if pair.0 == pair.1 {
             self.stuck.remove(&log);
             self.works.close(log);
-        } else if work.tried == Some(pair) {
+            return;
+        }
+        let times = work.unequal.filter(|(before, _)| *before == pair);
+        let times = times.map_or(1, |(_, times)| times + 1);
+        let in_vain = work.tried == Some(pair) || times > MAX_TIMES_UNEQUAL;
+        if let Some(work) = self.works.get_mut(log) {
+            work.unequal = Some((pair, times));
+        }
+        if in_vain {
             self.give_up(log, shared);
         } else {
             self.queue(log, false);
@@ -346,6 +363,7 @@ impl Session {
             let stuck = Stuck {
                 pair: (self.digest(log), work.theirs),
                 waiting: work.waiting,
+                round: self.rounds_begun,
             };
             self.stuck.insert(log, stuck);
             // What it waits for may have been accepted meanwhile.

@@ -4,7 +4,7 @@ use salus_audit::{Heights, LogId, MAX_CHAINS, spans};
 
 use crate::frame::{HeightsItem, Set};
 use crate::limits::{MAX_LOADS, MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS};
-use crate::port::{Loaded, Output, Violation};
+use crate::port::{Loaded, Output, Violation, digest_of};
 use crate::session::Session;
 use crate::shared::{Shared, TaskKind};
 use crate::work::{Ask, Push};
@@ -22,15 +22,13 @@ impl Session {
                     "heights before the last were answered",
                 ));
             }
-            let ours = self.digest(item.log);
             let asked = self.works.get(item.log).map(|work| work.ask);
             if item.answer && asked != Some(Ask::Sent) {
                 return Err(Violation::Unexpected("an answer to no heights"));
             }
             self.heard(item.log, item.digest);
             let is_roster = self.set_of(item.log) == Set::Rosters;
-            let work = self.works.open(item.log, item.digest, is_roster);
-            work.tried = Some((ours, item.digest));
+            self.works.open(item.log, item.digest, is_roster);
             self.works.owe(item.log, item.answer, item.heights);
             self.stuck.remove(&item.log);
             self.restless = true;
@@ -132,6 +130,10 @@ impl Session {
         };
         if work.push != Push::Loading {
             return;
+        }
+        if first {
+            // Either side's digest may be older or newer than the heights that were read.
+            work.tried = Some((digest_of(log, &ours), digest_of(log, theirs)));
         }
         let lacks = first && work.ask == Ask::Idle && !spans(theirs, &ours).is_empty();
         // A store that promises more and gives nothing would be asked for ever.

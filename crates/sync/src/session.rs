@@ -27,6 +27,8 @@ pub(crate) struct Stuck {
     /// Whether entries of it wait for others, and how many had been accepted when they came: it is tried again
     /// when there are more.
     pub waiting: Option<u64>,
+    /// The round in which it was last found to differ, or after which it stuck.
+    pub round: u64,
 }
 
 /// How much a session remembers, for those who watch its bounds.
@@ -63,6 +65,8 @@ pub(crate) struct Session {
     pub round_wanted: bool,
     /// Rounds begun since they were last wanted; none if nobody awaits their end.
     rounds: Option<u32>,
+    /// Rounds begun since the session began.
+    pub rounds_begun: u64,
     /// Whether the round found anything to work on; another one follows then.
     pub found: bool,
     probes: u64,
@@ -121,6 +125,7 @@ impl Session {
             round: None,
             round_wanted: initiator,
             rounds: initiator.then_some(0),
+            rounds_begun: 0,
             found: false,
             probes: 0,
             probed: None,
@@ -179,6 +184,10 @@ impl Session {
                 Some(item) => catalog.insert(&item),
                 None => catalog.remove(log),
             }
+        }
+        // A catalog that was made anew may know of a change before it is told: the peer is to hear of it all the same.
+        if let Some(old) = &self.catalog {
+            self.announce.extend(catalog.changed_since(old));
         }
         self.catalog = Some(catalog);
     }
@@ -398,6 +407,7 @@ impl Session {
             self.found = false;
             self.round = Some(Round::default());
             self.stats.rounds += 1;
+            self.rounds_begun += 1;
             let rounds = self.rounds.get_or_insert(0);
             *rounds += 1;
         }
@@ -411,6 +421,9 @@ impl Session {
         }
         if self.round.as_ref().is_some_and(Round::is_done) {
             self.round = None;
+            // A round finds all that differs: what it did not find is equal by now.
+            let round = self.rounds_begun;
+            self.stuck.retain(|_, stuck| stuck.round >= round);
         }
     }
 

@@ -73,8 +73,10 @@ struct Counted {
 pub(crate) struct Work {
     /// The peer's digest, as far as is known.
     pub theirs: Digest,
-    /// The two digests (own, peer's) for which heights were last exchanged.
+    /// The digests (own, peer's) of the heights that were last exchanged.
     pub tried: Option<(Digest, Digest)>,
+    /// The digests (own, peer's) at which it was last found unequal, and how often in a row.
+    pub unequal: Option<((Digest, Digest), u32)>,
     pub is_roster: bool,
     /// Whether entries of it wait for others in the store, and how many had been accepted when they came.
     pub waiting: Option<u64>,
@@ -165,6 +167,7 @@ impl Works {
             Work {
                 theirs,
                 tried: None,
+                unequal: None,
                 is_roster,
                 waiting: None,
                 ask: Ask::Idle,

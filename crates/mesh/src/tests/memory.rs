@@ -57,7 +57,12 @@ impl Memory {
 
     pub(super) fn entries(&self) -> usize {
         let state = self.state();
-        state.logs.values().flat_map(|log| log.values()).map(Vec::len).sum()
+        state
+            .logs
+            .values()
+            .flat_map(|log| log.values())
+            .map(Vec::len)
+            .sum()
     }
 
     pub(super) fn duplicates(&self) -> u64 {
@@ -74,7 +79,11 @@ impl Memory {
         let mut state = self.state();
         let entries = state.logs.entry(log).or_default().entry(chain).or_default();
         let seq = entries.len() as u64;
-        let head = [log.as_bytes().as_slice(), chain.as_bytes(), &seq.to_be_bytes()];
+        let head = [
+            log.as_bytes().as_slice(),
+            chain.as_bytes(),
+            &seq.to_be_bytes(),
+        ];
         let mut entry = head.concat();
         entry.resize(HEAD + padding, 7);
         entries.push(entry);
@@ -92,7 +101,9 @@ impl State {
                 hash: EntryHash::from_bytes(last[40..HEAD].try_into().unwrap()),
             })
         };
-        chains.filter_map(|(chain, entries)| Some((*chain, height(entries)?))).collect()
+        chains
+            .filter_map(|(chain, entries)| Some((*chain, height(entries)?)))
+            .collect()
     }
 
     fn changed(&mut self, log: LogId) -> Changed {

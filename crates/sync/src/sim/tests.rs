@@ -1,5 +1,8 @@
+use salus_audit::{ChainId, EntryHash, Height};
+
 use super::*;
-use crate::port::CatalogItem;
+use crate::frame::{Group, HeightsItem, Message, Part};
+use crate::port::{CatalogAnswer, CatalogItem};
 
 /// How many seeds are tried; more by `SALUS_SEEDS=100000 cargo test -p salus-sync`.
 const SEEDS: u64 = 200;
@@ -97,6 +100,8 @@ fn an_edit_at_one_is_pulled_at_once_by_the_other() {
     world.seen = Seen::default();
     let changed = world.nodes[0].ledger.write(record(1), Fields::default());
     world.tell(0, Input::LogChanged(changed));
+    // Not before the other has taken note of it.
+    assert!(!world.seen.in_step.contains_key(&(0, 1)));
     world.run_to_rest();
     world.check_converged();
     assert!(!world.seen.frames.contains_key("probe"));
@@ -260,13 +265,13 @@ fn a_log_that_is_withheld_looks_like_one_that_does_not_exist() {
     world.connect(1, 0);
     world.run_to_rest();
     let ask = |log: LogId| {
-        let item = crate::frame::HeightsItem {
+        let item = HeightsItem {
             log,
             digest: [3; 32],
             answer: false,
             heights: [(
-                salus_audit::ChainId::from_bytes([4; 32]),
-                salus_audit::Height {
+                ChainId::from_bytes([4; 32]),
+                Height {
                     seq: 7,
                     hash: EntryHash::from_bytes([8; 32]),
                 },
@@ -312,6 +317,60 @@ fn a_withdrawn_log_is_not_announced_any_more_even_if_old_news_comes_late() {
     world.tell(0, Input::LogChanged(old));
     world.run_to_rest();
     assert!(!world.seen.frames.contains_key("announce"));
+}
+
+#[test]
+fn heights_that_were_read_before_a_log_was_withdrawn_do_not_leave() {
+    let mut world = quiet(2);
+    write_records(&mut world, 0, 1, 1);
+    world.connect(0, 1);
+    world.run_to_rest();
+    let now = Timestamp::from_millis(world.now);
+    let peer = clinic(1);
+    let Node { engine, ledger, .. } = &mut world.nodes[0];
+    let items = vec![(record(0), [9; 32])];
+    let bytes = Message::Announce { items }.encode().into_bytes();
+    engine.handle(now, Input::Received { peer, bytes });
+    let Some(Output::NeedHeights { task, logs, .. }) = engine.poll_output() else {
+        panic!("no heights are asked for");
+    };
+    let heights = ledger.heights(peer, &logs);
+    assert_eq!(heights[0].len(), 1);
+    engine.handle(now, Input::LogChanged(ledger.revoke(record(0), peer)));
+    engine.handle(now, Input::Heights { task, heights });
+    let frame = engine.poll_transmit(peer, now).unwrap();
+    let Ok(Message::Heights { items }) = Message::decode(frame.as_bytes()) else {
+        panic!("another frame");
+    };
+    assert!(items[0].heights.is_empty() && items[0].digest == crate::port::ABSENT);
+}
+
+#[test]
+fn a_change_that_only_a_new_catalog_knows_of_is_announced() {
+    let mut world = quiet(2);
+    write_records(&mut world, 0, 1, 2);
+    world.connect(0, 1);
+    world.run_to_rest();
+    let changed = world.nodes[0].ledger.write(record(1), Fields::default());
+    let peer = clinic(1);
+    let now = Timestamp::from_millis(world.now);
+    let Node { engine, ledger, .. } = &mut world.nodes[0];
+    engine.handle(now, Input::SyncRequested { peer });
+    let Some(Output::NeedCatalog { task, .. }) = engine.poll_output() else {
+        panic!("no catalog is asked for");
+    };
+    let catalog = ledger.catalog(peer);
+    engine.handle(now, Input::Catalog { task, catalog });
+    engine.handle(now, Input::LogChanged(changed));
+    let announce = engine.poll_transmit(peer, now).unwrap();
+    let announce = Message::decode(announce.as_bytes());
+    assert!(matches!(announce, Ok(Message::Announce { items }) if items.len() == 1));
+    assert!(matches!(
+        engine
+            .poll_transmit(peer, now)
+            .map(|frame| Message::decode(frame.as_bytes())),
+        Some(Ok(Message::Probe { .. }))
+    ));
 }
 
 #[test]
@@ -365,7 +424,7 @@ fn frames_out_of_turn_end_the_session() {
     let hello = Message::Hello { version: 1 };
     let ack = |frames, announces| Message::Ack { frames, announces };
     let entries = Message::Entries {
-        groups: vec![crate::frame::Group {
+        groups: vec![Group {
             log: record(1),
             end: true,
             entries: vec![],
@@ -375,7 +434,7 @@ fn frames_out_of_turn_end_the_session() {
         id: 0,
         parts: vec![Part::Same],
     };
-    let item = crate::frame::HeightsItem {
+    let item = HeightsItem {
         log: record(1),
         digest: [1; 32],
         answer: true,
@@ -401,7 +460,7 @@ fn frames_out_of_turn_end_the_session() {
         let Some(Output::NeedCatalog { task, .. }) = engine.poll_output() else {
             panic!("no catalog is asked for");
         };
-        let catalog = crate::port::CatalogAnswer {
+        let catalog = CatalogAnswer {
             version: 0,
             items: vec![CatalogItem {
                 log: record(1),
@@ -475,7 +534,7 @@ fn a_hundred_thousand_records_in_step_take_one_question() {
         let Some(Output::NeedCatalog { task, .. }) = engine.poll_output() else {
             panic!("no catalog is asked for");
         };
-        let catalog = crate::port::CatalogAnswer {
+        let catalog = CatalogAnswer {
             version: 0,
             items: items.clone(),
         };
