@@ -31,6 +31,8 @@ pub async fn run(
         ))
         .hint("a daemon may run there already: ask it with `salus status`")
     })?;
+    // The sign of a daemon that was killed would send clients to a dead door.
+    let _ = std::fs::remove_file(folder.daemon());
     let node = Node::start(
         folder.clone(),
         held,

@@ -21,66 +21,7 @@
 //! - What was refused or waits is tried again only after something changed: a session comes to rest.
 //! - The same inputs give the same outputs; the seed orders the search for differences, and nothing else is random.
 //!
-//! # Frames
-//!
-//! A frame is one CBOR array in the deterministic encoding of RFC 8949 section 4.2.1, at most
-//! [`MAX_FRAME_BYTES`] long; any other encoding of the same values is refused. Over a stream each frame is preceded by its
-//! length as 4 bytes, big-endian, and the stream by one byte `01` in each direction. The first item names the kind.
-//! `id`, `log`, `digest`, `chain`, `hash` and `fingerprint` are byte strings of 32; `entry` is a byte string of at
-//! least one; all numbers are unsigned.
-//!
-//! ```text
-//! Hello     [0, version]                            version is 1
-//! Probe     [1, number, [range, ...]]               1 to 256 ranges, ascending and disjoint
-//!             range = [set, lo, hi, count, fingerprint]     set 0 = rosters, 1 = records; lo inclusive;
-//!                                                            hi exclusive, or null for no end
-//! Answer    [2, number, [part, ...]]                for the first ranges of the probe, one at least
-//!             part = [0]                            the same
-//!                  | [1]                            differs, and both sides hold more than 64 logs there
-//!                  | [2, upto, [[log, digest], ...]]        all that is held, ascending, before upto (null: in the whole range)
-//! Announce  [3, [[log, digest], ...]]               what is held of these logs now
-//! Heights   [4, [[log, digest, answer, [[chain, seq, hash], ...]], ...]]       answer 0 or 1; chains ascending
-//! Entries   [5, [[log, end, [entry, ...]], ...]]    end 0 or 1; an entry at least where end is 0
-//! Ack       [6, frames, announces]                  counts since the hello; never less than before
-//! Settled   [7, unresolved]                         logs that still differ
-//! ```
-//!
-//! `digest` stands for a log's heights, hashes included (`salus_audit::digest`), and is 32 zero bytes for a log that is not
-//! held. `fingerprint` is BLAKE3 in derive-key mode with the context [`FINGERPRINT_DOMAIN`] over `log ‖ digest` of all logs in
-//! the range, ascending by log.
-//!
-//! ## Hello
-//!
-//! The first frame of each side, sent once its catalog (the logs that it holds and the peer may hold) is made. Nothing else is
-//! sent before both have said hello, and no frame of more than [`MAX_HELLO_BYTES`] is read. Another version ends the session.
-//!
-//! ## Reconciliation
-//!
-//! The side that dialled begins: its first probe has two ranges, all rosters and all records. The other answers from its catalog as it is
-//! then, and remembers nothing. What differs is split in 16 parts with equal counts of the asking side, and asked again; where
-//! one side holds [`LIST_ITEMS`] logs or fewer, they are listed. Two clinics in step exchange one probe and one
-//! answer, whatever the number of logs. There is one probe at a time each way. Records are not probed while
-//! rosters differ or are being fetched, because entries are judged by the rosters of their writers. When everything that
-//! was found has been dealt with, the search is repeated until it finds nothing new, and `Settled` is sent. Either side may
-//! begin another round at any time.
-//!
-//! ## Heights and entries
-//!
-//! Whoever learns that a log differs sends its `Heights` of it: a statement and a question. The other side sends the entries that these
-//! heights lack, each after its parents, and marks the last group with `end`, be it empty. If the heights show that it lacks
-//! something itself and it has not sent its own heights already, it sends them first, marked as an answer. The digest beside the
-//! heights is the newest that the sender knows; the heights may have been read a moment before or after. Heights for a
-//! log are not repeated before the end came and was stored. Entries that were not asked for end the session, and so do more than
-//! [`MAX_OPEN_LOGS`] logs or [`MAX_OPEN_HEIGHTS`] chains under way, counted for each direction, questions and answers apart.
-//!
-//! Entries of many logs share frames of about 1 MiB. At most [`WINDOW_BYTES`] of `Entries` frames, in at most
-//! [`MAX_UNACKED_FRAMES`] frames, are sent without being acknowledged (a single frame always may be). `Ack` counts the frames that
-//! the receiver's store has dealt with, in order. After a cut nothing is needed but heights.
-//!
-//! ## Announcements
-//!
-//! A log that changes during a session is announced to those who may hold it; whoever has another digest asks at once. The second
-//! number of `Ack` counts the `Announce` frames for which everything was asked: until then the announcer is not in step.
+#![doc = include_str!("../../../docs/sync.md")]
 //!
 //! # Example
 //!

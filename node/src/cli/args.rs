@@ -343,6 +343,8 @@ pub struct PeersArgs {
 /// `salus peers add`.
 #[derive(Debug, Subcommand)]
 pub enum Peers {
+    /// List the clinics known here
+    List,
     /// Make another clinic known
     Add {
         /// Its id

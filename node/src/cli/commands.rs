@@ -65,7 +65,7 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
             why: args.why.clone(),
         },
         Command::Peers(args) => match &args.command {
-            None => Request::Peers,
+            None | Some(Peers::List) => Request::Peers,
             Some(Peers::Add { id, addresses }) => Request::PeerAdd {
                 id: id.clone(),
                 addresses: addresses.clone(),
