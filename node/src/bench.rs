@@ -16,7 +16,7 @@ use crate::folder::{Folder, io_error};
 use crate::made_up;
 use crate::node::{Node, NodeOptions, blocking, lock};
 use crate::service;
-use crate::setup::{InitOptions, init, system_clock};
+use crate::setup::{InitOptions, init};
 
 /// Made-up patients where no folder of FHIR files is given.
 const PATIENTS: u64 = 40;
@@ -67,19 +67,7 @@ impl Site {
         let held = data
             .lock()?
             .ok_or_else(|| ApiError::failed("the folder is in use"))?;
-        let node = Node::start(
-            data,
-            held,
-            NodeOptions {
-                network: true,
-                keep_connected: false,
-                listen: None,
-                daemon: false,
-                clock: system_clock(),
-            },
-        )?;
-        let (client, calls) = salus_api::channel();
-        tokio::spawn(service::serve(Arc::clone(&node), calls));
+        let (node, client) = service::open(data, held, NodeOptions::in_process(true, false))?;
         let auth = Auth::Passphrase {
             staff: None,
             passphrase,

@@ -10,7 +10,6 @@ use crate::folder::{Folder, FolderLock, LOCK_WAIT};
 use crate::node::{Node, NodeOptions};
 use crate::remote::RemoteNode;
 use crate::service;
-use crate::setup::system_clock;
 
 /// How often a folder that is held, and its daemon, are tried.
 const RETRY: Duration = Duration::from_millis(50);
@@ -98,19 +97,8 @@ pub async fn open(data_dir: &Path, options: &OpenOptions) -> Result<Connection, 
             }));
         }
     };
-    let node = Node::start(
-        folder,
-        held,
-        NodeOptions {
-            network: options.network,
-            keep_connected: options.stay_connected,
-            listen: None,
-            daemon: false,
-            clock: system_clock(),
-        },
-    )?;
-    let (client, calls) = salus_api::channel();
-    tokio::spawn(service::serve(Arc::clone(&node), calls));
+    let options = NodeOptions::in_process(options.network, options.stay_connected);
+    let (node, client) = service::open(folder, held, options)?;
     Ok(Connection {
         client,
         daemon: false,

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use salus_api::{ApiError, Auth, Request, Response, Status};
 
@@ -33,19 +32,14 @@ pub async fn run(
     })?;
     // The sign of a daemon that was killed would send clients to a dead door.
     let _ = std::fs::remove_file(folder.daemon());
-    let node = Node::start(
-        folder.clone(),
-        held,
-        NodeOptions {
-            network: true,
-            keep_connected: true,
-            listen,
-            daemon: true,
-            clock: system_clock(),
-        },
-    )?;
-    let (client, calls) = salus_api::channel();
-    let serving = tokio::spawn(service::serve(Arc::clone(&node), calls));
+    let options = NodeOptions {
+        network: true,
+        keep_connected: true,
+        listen,
+        daemon: true,
+        clock: system_clock(),
+    };
+    let (node, client) = service::open(folder.clone(), held, options)?;
     let outcome = async {
         // With a passphrase the call opens the network; its work ends with it, so the node is locked again at once.
         let answer = client.call(auth, Request::Status).await?;
@@ -62,7 +56,6 @@ pub async fn run(
     let _ = std::fs::remove_file(folder.session());
     drop(client);
     node.close().await;
-    serving.abort();
     outcome
 }
 

@@ -15,7 +15,7 @@ use crate::folder::Folder;
 use crate::made_up;
 use crate::node::{Node, NodeOptions};
 use crate::service;
-use crate::setup::{InitOptions, init, system_clock};
+use crate::setup::{InitOptions, init};
 
 /// Names and towns of the made-up clinics, in the order in which they join.
 const CLINICS: [(&str, &str, Role); 8] = [
@@ -266,19 +266,7 @@ async fn open(name: &'static str, folder: &Path, auth: Auth) -> Result<Clinic, A
     let held = data
         .lock()?
         .ok_or_else(|| ApiError::failed(format!("{} is in use", folder.display())))?;
-    let node = Node::start(
-        data,
-        held,
-        NodeOptions {
-            network: true,
-            keep_connected: false,
-            listen: None,
-            daemon: false,
-            clock: system_clock(),
-        },
-    )?;
-    let (client, calls) = salus_api::channel();
-    tokio::spawn(service::serve(Arc::clone(&node), calls));
+    let (node, client) = service::open(data, held, NodeOptions::in_process(true, false))?;
     let Response::Unlocked { session, .. } = client.call(auth, Request::Unlock).await? else {
         return Err(ApiError::failed("the demo's clinic did not unlock"));
     };

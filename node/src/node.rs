@@ -42,6 +42,19 @@ pub struct NodeOptions {
     pub clock: Clock,
 }
 
+impl NodeOptions {
+    /// A node inside a command or a demo: no other process comes to it.
+    pub fn in_process(network: bool, keep_connected: bool) -> Self {
+        Self {
+            network,
+            keep_connected,
+            listen: None,
+            daemon: false,
+            clock: crate::setup::system_clock(),
+        }
+    }
+}
+
 /// Somebody at work in one call.
 #[derive(Clone)]
 pub struct Worker {

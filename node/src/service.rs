@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use salus_api::{
-    ApiError, Auth, Envelope, ErrorKind, Event, ExportFormat, ImportReport, Passphrase, Progress,
-    Reply, Request, Response, Status,
+    ApiError, Auth, Client, Envelope, ErrorKind, Event, ExportFormat, ImportReport, Passphrase,
+    Progress, Reply, Request, Response, Status,
 };
 use salus_audit::LogId;
 use salus_fhir::{ExportOptions, Import, Limits};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::core::{Core, Imported, Prepared, Source, Staff, ToImport, log_right};
-use crate::folder::dialable;
+use crate::folder::{Folder, FolderLock, dialable};
 use crate::network;
-use crate::node::{Node, Worker, blocking, lock};
+use crate::node::{Node, NodeOptions, Worker, blocking, lock};
 
 /// Rows of an audit log in one answer, at most.
 const MAX_AUDIT_ROWS: u32 = 10_000;
@@ -24,8 +24,20 @@ const FIRST_CONTACT: Duration = Duration::from_millis(700);
 /// Patients in one search answer, at most.
 const MAX_FOUND: u32 = 1_000;
 
+/// Starts a sealed node on a folder that this process holds, and serves it to the handle that comes with it.
+pub fn open(
+    folder: Folder,
+    held: FolderLock,
+    options: NodeOptions,
+) -> Result<(Arc<Node>, Client), ApiError> {
+    let node = Node::start(folder, held, options)?;
+    let (client, calls) = salus_api::channel();
+    tokio::spawn(serve(Arc::clone(&node), calls));
+    Ok((node, client))
+}
+
 /// Serves calls until every client is gone.
-pub async fn serve(node: Arc<Node>, mut calls: mpsc::Receiver<Envelope>) {
+async fn serve(node: Arc<Node>, mut calls: mpsc::Receiver<Envelope>) {
     while let Some(envelope) = calls.recv().await {
         let node = Arc::clone(&node);
         tokio::spawn(async move {
