@@ -9,11 +9,11 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::str::FromStr;
 
+use salus_record::date;
 use salus_record::decimal::Decimal;
 use serde_json::value::RawValue;
 
 use crate::counts::Counts;
-use crate::date;
 use crate::raw::{Field, Fields, MAX_FIELDS, items, kind, string};
 
 /// Items of one list inside a resource. 100,000: a DiagnosticReport of the sample data has 20 results.

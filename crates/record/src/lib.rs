@@ -73,7 +73,7 @@ mod bulk;
 mod check;
 mod chunk;
 mod conflict;
-mod date;
+pub mod date;
 mod describe;
 mod edit;
 mod field;

@@ -1,8 +1,8 @@
 //! Times as they are typed and shown: ISO 8601, always with their zone.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 use salus_api::ApiError;
+use salus_api::record::date::{is_date, is_date_time};
 
 /// A claimed time as `2026-11-22T11:39:35Z`; "" for 0, which means never.
 pub fn iso(ms: u64) -> String {
@@ -20,7 +20,7 @@ pub fn iso(ms: u64) -> String {
 
 /// Checks a calendar date, `YYYY-MM-DD`.
 pub fn date(text: &str) -> Result<String, ApiError> {
-    if is_date(text) {
+    if text.len() == "YYYY-MM-DD".len() && is_date(text) {
         return Ok(text.to_owned());
     }
     Err(ApiError::usage(format!("`{text}` is not a date")).hint("write it as YYYY-MM-DD"))
@@ -28,7 +28,7 @@ pub fn date(text: &str) -> Result<String, ApiError> {
 
 /// Checks a date, whole or partial, or a time with its zone as FHIR's `dateTime` has it (R4, section 2.24.0.1).
 pub fn date_or_time(text: &str) -> Result<String, ApiError> {
-    if is_date(text) || is_partial(text) || is_instant(text) {
+    if is_date_time(text) {
         return Ok(text.to_owned());
     }
     Err(
@@ -36,43 +36,6 @@ pub fn date_or_time(text: &str) -> Result<String, ApiError> {
             "write YYYY, YYYY-MM or YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with a zone, for instance 2026-11-22T11:39:35Z",
         ),
     )
-}
-
-fn is_date(text: &str) -> bool {
-    has_shape(text, "dddd-dd-dd") && text.parse::<Date>().is_ok()
-}
-
-/// A year, or a year and a month: the usual answer to "since when?".
-fn is_partial(text: &str) -> bool {
-    has_shape(text, "dddd") || (has_shape(text, "dddd-dd") && is_date(&format!("{text}-01")))
-}
-
-fn is_instant(text: &str) -> bool {
-    let Some((clock, zone)) = text.split_at_checked("dddd-dd-ddTdd:dd:dd".len()) else {
-        return false;
-    };
-    let zone = match zone.strip_prefix('.') {
-        Some(fraction) => {
-            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-            if !(1..=9).contains(&digits) {
-                return false;
-            }
-            &fraction[digits..]
-        }
-        None => zone,
-    };
-    has_shape(clock, "dddd-dd-ddTdd:dd:dd")
-        && (zone == "Z" || has_shape(zone, "+dd:dd") || has_shape(zone, "-dd:dd"))
-        && text.parse::<Timestamp>().is_ok()
-}
-
-/// Whether the text is this pattern, where `d` is a digit and all else itself.
-fn has_shape(text: &str, pattern: &str) -> bool {
-    text.len() == pattern.len()
-        && text.bytes().zip(pattern.bytes()).all(|(t, p)| match p {
-            b'd' => t.is_ascii_digit(),
-            p => t == p,
-        })
 }
 
 /// Milliseconds to sort FHIR dates by; what is not exact sorts as its beginning, what is no date at all first.
@@ -94,7 +57,7 @@ pub fn order(text: &str) -> i64 {
 
 /// A FHIR date or time without its seconds, which tell a reader of a record nothing; the zone stays.
 pub fn brief(text: &str) -> String {
-    if !is_instant(text) {
+    if !(text.contains('T') && is_date_time(text)) {
         return text.to_owned();
     }
     let (clock, rest) = text.split_at("dddd-dd-ddTdd:dd".len());

@@ -165,7 +165,7 @@ fn plain_timing(o: &mut Object<'_, '_>, names: &TimingNames) -> Result<Option<Ti
         let mut events = t.strings("event")?;
         let only = events
             .pop()
-            .filter(|e| events.is_empty() && crate::date::is_date_time(e));
+            .filter(|e| events.is_empty() && salus_record::date::is_date_time(e));
         if only.is_none() {
             t.unmodelled("event");
         }
