@@ -147,8 +147,8 @@ async fn tui(desk: &Desk<'_>, out: &mut Out) -> Outcome {
 fn trace(global: &Global) {
     use tracing_subscriber::EnvFilter;
     let usual = match (global.quiet, global.verbose) {
-        (true, _) => "off",
-        (_, 0) => "error",
+        // What goes wrong is told as an answer; what libraries murmur is for those who ask.
+        (true, _) | (_, 0) => "off",
         (_, 1) => "warn,salus=info",
         (_, _) => "info,salus=debug",
     };
