@@ -81,6 +81,8 @@ fn a_changed_byte_is_found_and_never_changes_an_answer() {
         let verify = clinic.run(&["--json", "audit", "verify", "--all"]);
         let code = verify.status.code().unwrap();
         assert!(code == 0 || code == 5, "byte {at}: exit code {code}");
+        let report: serde_json::Value = serde_json::from_slice(&verify.stdout).unwrap();
+        assert_eq!(report["ok"], code == 0, "byte {at}");
         found += usize::from(code == 5);
         let show = clinic.run(&["--json", "patient", "show", &id]);
         if show.status.success() {

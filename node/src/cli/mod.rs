@@ -34,9 +34,9 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::{CommandFactory, Parser};
-use salus_api::{ApiError, Auth};
+use salus_api::{ApiError, Auth, ErrorKind, Problem, Response, VerifyReport};
 
-use self::args::{Cli, Command, Global};
+use self::args::{Audit, Cli, Command, Global};
 use self::exit::{Exit, Outcome, Stop};
 use self::interrupt::Interrupt;
 use self::output::Out;
@@ -117,11 +117,35 @@ async fn on_node(
         Command::Tui => tui(&desk, out).await,
         command => {
             let work = commands::run(command, asked, &desk, out);
-            interrupt.or(work).await.and_then(|outcome| outcome)
+            let ended = interrupt.or(work).await.and_then(|outcome| outcome);
+            unreadable_is_a_finding(command, ended, out)
         }
     };
     connection.close().await;
     outcome
+}
+
+/// A store that is too damaged to be opened is what `audit verify` looks for: its report says so, in the same form as any other.
+fn unreadable_is_a_finding(command: &Command, ended: Outcome, out: &mut Out) -> Outcome {
+    match ended {
+        Err(Stop::Error(error))
+            if matches!(command, Command::Audit(Audit::Verify { .. }))
+                && error.kind == ErrorKind::Integrity =>
+        {
+            let problem = Problem {
+                log: String::new(),
+                chain: String::new(),
+                seq: 0,
+                what: error.message,
+            };
+            let report = VerifyReport {
+                problems: vec![problem],
+                ..VerifyReport::default()
+            };
+            render::answer(out, &Response::Verified(report))
+        }
+        ended => ended,
+    }
 }
 
 /// `salus tui`: it asks for the passphrase itself where none came with the command.
