@@ -7,12 +7,12 @@ use std::pin::Pin;
 use salus_api::{ApiError, Auth, Request, Response, Status};
 
 use crate::folder::Folder;
-use crate::node::{Node, NodeOptions};
+use crate::node::NodeOptions;
 use crate::remote::ApiServer;
 use crate::service;
 use crate::setup::system_clock;
 
-/// Runs until SIGINT, SIGTERM or a `Shutdown` request. With a passphrase it opens the network and then locks: it syncs and
+/// Runs until SIGINT or SIGTERM. With a passphrase it opens the network and then locks: it syncs and
 /// serves, and shows nothing until somebody unlocks it. Without one it starts sealed.
 pub async fn run(
     data_dir: PathBuf,
@@ -47,7 +47,7 @@ pub async fn run(
         if let Response::Status(status) = answer {
             ready(&status);
         }
-        end.reached(&node).await;
+        end.reached().await;
         door.close().await;
         Ok(())
     }
@@ -95,11 +95,10 @@ impl End {
         })
     }
 
-    async fn reached(self, node: &Node) {
+    async fn reached(self) {
         tokio::select! {
             () = self.interrupt => {}
             () = self.terminate => {}
-            () = node.stopped() => {}
         }
     }
 }

@@ -87,7 +87,6 @@ pub struct Node {
     notices: mpsc::UnboundedSender<Notice>,
     digest: Arc<Notify>,
     working: Mutex<usize>,
-    stopping: Notify,
     _held: FolderLock,
 }
 
@@ -116,7 +115,6 @@ impl Node {
             notices,
             digest: Arc::new(Notify::new()),
             working: Mutex::new(0),
-            stopping: Notify::new(),
             _held: held,
         });
         tokio::spawn(hear(Arc::downgrade(&node), heard));
@@ -406,16 +404,6 @@ impl Node {
             *slot = before;
         }
         certified
-    }
-
-    /// Asks the node to stop; [`Node::stopped`] hears it.
-    pub fn stop(&self) {
-        self.stopping.notify_one();
-    }
-
-    /// Waits until somebody asked the node to stop.
-    pub async fn stopped(&self) {
-        self.stopping.notified().await;
     }
 
     /// Closes sessions, network and store.

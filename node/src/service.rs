@@ -58,10 +58,6 @@ async fn answer(
     // What needs nobody.
     match (&request, &auth) {
         (Request::Status, Auth::Nobody) => return status(node, None).await,
-        (Request::Shutdown, _) if node.options.daemon => {
-            node.stop();
-            return Ok(Response::Done("the node is stopping".into()));
-        }
         (Request::Lock, _) => {
             node.lock_now();
             return Ok(Response::Done("locked".into()));

@@ -237,6 +237,4 @@ pub enum Request {
     },
     /// Stays open and reports what changes, as `Event`s, until the client hangs up.
     Subscribe,
-    /// Stops the node. → `Done`
-    Shutdown,
 }

@@ -74,7 +74,7 @@ pub fn own_entry(verdict: Verdict) -> ApiError {
             "this node's own chain already has another entry at that place",
         )
         .hint(
-            "the store was rolled back: restore it with `salus restore`, which starts a new chain",
+            "an older copy of the data folder was put back: writing on would sign two histories; put the newest copy back",
         ),
         Verdict::Accepted | Verdict::Duplicate => ApiError::failed("the entry is there already"),
     }
