@@ -1,20 +1,21 @@
 //! Taking in changes that came from elsewhere.
 //!
 //! Automerge trusts what it is given: it panics on some bytes, allocates without limit on others, and accepts
-//! a few that it cannot load again. So a change passes, in this order: a walk over its bytes ([`crate::chunk`]);
-//! parsing, with panics caught; the comparison with its causal past ([`crate::check`]), scope included; applying
-//! on a copy of the document, reading that copy once, saving it and loading it again. Only then does the copy
-//! take the document's place. All or nothing: after an error the record is as it was.
+//! a few that it cannot load again. So a change is *judged* first, by its bytes and its causal past alone, which every
+//! replica does alike: a walk over its bytes ([`crate::chunk`]), parsing with panics caught, and the comparison with
+//! its past ([`crate::judge`]), scope included. Then it is *tried* ([`crate::trial`]): applied to a copy of the
+//! document, which is read once, saved and loaded again. Only then does a copy take the document's place.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, Change as AmChange, ChangeHash};
+use automerge::Change as AmChange;
 
-use crate::check::History;
 use crate::chunk;
+use crate::judge::Judge;
 use crate::record::Record;
 use crate::schema::{Collection, Scope};
+use crate::sift::Sifted;
 
 /// A change as an entry of the log carries it.
 #[derive(Clone)]
@@ -71,8 +72,11 @@ impl std::fmt::Debug for Incoming {
 /// How far changes are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// From another clinic: everything is checked and proved.
+    /// From another clinic: everything is judged, and tried in this process.
     Foreign,
+    /// From another clinic, and tried before, in isolation ([`crate::trial_job`]): everything is judged, nothing is
+    /// saved and loaded again.
+    Proven,
     /// Written here, or checked as foreign once before (a document is being rebuilt from stored entries): the
     /// bytes are still walked over and panics caught, but the past is compared only where a scope is to be
     /// checked, and nothing is proved.
@@ -135,6 +139,18 @@ pub enum Fault {
     /// Not the next change of its actor in its own past.
     #[error("not its actor's next change")]
     Sequence,
+    /// Its actor wrote another change under the same number, and the other one stands: its chain equivocates.
+    #[error("its actor wrote another change under the same number")]
+    Forked {
+        /// Hash of the change that stands.
+        stands: [u8; 32],
+    },
+    /// It follows, directly or not, a change that is held out.
+    #[error("follows a change that is held out")]
+    Follows {
+        /// Hash of the one that it follows directly.
+        held_out: [u8; 32],
+    },
     /// Its operations are not numbered after those of its past.
     #[error("operations out of range")]
     OperationRange,
@@ -161,6 +177,18 @@ pub enum Fault {
     /// Automerge refused or broke on it, or could not load what it had saved.
     #[error("the merge engine broke on it")]
     Engine,
+}
+
+/// What [`Record::apply_what_holds`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppliedPart {
+    /// What was taken in.
+    pub applied: Applied,
+    /// What was not, by its index in the order given (ascending), and why.
+    pub held_out: Vec<(usize, Fault)>,
+    /// Whether a document made anew from all changes would be another one: a change was held out because the document
+    /// already holds another one in its place, and had both come together, this one would have stood.
+    pub rebuild: bool,
 }
 
 /// What a change says about itself.
@@ -210,10 +238,13 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
 
 /// Parses one change.
 pub(crate) fn parse(bytes: &[u8]) -> Result<AmChange, Fault> {
-    chunk::inspect(bytes)?;
+    let operations = chunk::inspect(bytes)?;
     let change = guard(|| AmChange::try_from(bytes))
         .and_then(Result::ok)
         .ok_or(Fault::Unreadable)?;
+    if change.len() as u64 != operations {
+        return Err(Fault::Malformed("operations"));
+    }
     // Automerge computes the hash, but does not compare it with the chunk's checksum.
     if bytes.get(4..8) != change.hash().0.get(..4) {
         return Err(Fault::Checksum);
@@ -234,51 +265,58 @@ impl Record {
         I: IntoIterator,
         I::Item: Into<Incoming>,
     {
-        let before = self.heads();
-        let mut new = Vec::new();
-        let mut seen = HashSet::new();
-        let mut duplicates = 0;
-        for (index, incoming) in changes.into_iter().enumerate() {
-            let incoming = incoming.into();
-            let at = |fault| ApplyError { index, fault };
-            let change = parse(&incoming.bytes).map_err(at)?;
-            if incoming
-                .actor
-                .is_some_and(|a| a.as_slice() != change.actor_id().to_bytes())
-            {
-                return Err(at(Fault::Actor));
-            }
-            if self.has_change(&change.hash().0) || !seen.insert(change.hash()) {
-                duplicates += 1;
-                continue;
-            }
-            new.push(Parsed {
-                index,
-                change,
-                scope: incoming.scope,
-            });
+        let changes: Vec<Incoming> = changes.into_iter().map(Into::into).collect();
+        let Sifted { doc, part } = self.sift(&changes, trust);
+        // One that only follows another is not the one to name.
+        let follows = |fault: &Fault| matches!(fault, Fault::Follows { .. });
+        let mut faults = part.held_out;
+        let first = faults.iter().position(|(_, fault)| !follows(fault));
+        if let Some(first) = first {
+            let (index, fault) = faults.swap_remove(first);
+            return Err(ApplyError { index, fault });
         }
-        if new.is_empty() {
-            return Ok(Applied {
-                changes: Vec::new(),
-                duplicates,
-                before,
-            });
+        if let Some(doc) = doc {
+            self.doc = doc;
         }
-        let new = in_causal_order(&self.doc, new)?;
-        if trust == Trust::Foreign || new.iter().any(|p| p.scope.is_some()) {
-            check(&self.doc, &new)?;
+        Ok(part.applied)
+    }
+
+    /// Takes in all changes that hold: all but those that are faulty and those that follow one of them.
+    ///
+    /// What becomes of a set of changes does not depend on their order, nor on how many come at once, with one
+    /// exception that is reported: of two changes with one actor and number the one with the smaller hash stands, but
+    /// what a document holds already is never taken out of it ([`AppliedPart::rebuild`]).
+    pub fn apply_what_holds<I>(&mut self, changes: I, trust: Trust) -> AppliedPart
+    where
+        I: IntoIterator,
+        I::Item: Into<Incoming>,
+    {
+        let changes: Vec<Incoming> = changes.into_iter().map(Into::into).collect();
+        let Sifted { doc, part } = self.sift(&changes, trust);
+        if let Some(doc) = doc {
+            self.doc = doc;
         }
-        self.doc = match trial(&self.doc, &new, trust) {
-            Some(doc) => doc,
-            None => return Err(first_bad(&self.doc, &new, trust)),
-        };
-        let changes = new.iter().map(|p| p.change.hash().0).collect();
-        Ok(Applied {
-            changes,
-            duplicates,
-            before,
-        })
+        part
+    }
+
+    /// As [`Record::apply_what_holds`] for foreign changes, but the trial is somebody else's: `prove` is given a request
+    /// and shall answer with what [`crate::trial_job`] makes of it, in a process of its own. No answer, or one that is
+    /// not to this request, counts as a change that breaks: then smaller requests find it.
+    pub fn apply_proved<I>(
+        &mut self,
+        changes: I,
+        prove: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    ) -> AppliedPart
+    where
+        I: IntoIterator,
+        I::Item: Into<Incoming>,
+    {
+        let changes: Vec<Incoming> = changes.into_iter().map(Into::into).collect();
+        let Sifted { doc, part } = self.sift_proved(&changes, prove);
+        if let Some(doc) = doc {
+            self.doc = doc;
+        }
+        part
     }
 
     /// The scopes that a change writes in: exact, by its operations (a value that loses against a concurrent one
@@ -288,133 +326,8 @@ impl Record {
     /// If the change is malformed or refers to what is not held.
     pub fn scopes_touched(&self, change: &[u8]) -> Result<BTreeSet<Scope>, Fault> {
         let change = parse(change)?;
-        guard(|| History::of(&self.doc).touched(&change))
+        guard(|| Judge::of(&self.doc).touched(&change))
             .unwrap_or(Err(Fault::Engine))
             .map(|touched| touched.scopes())
-    }
-}
-
-/// A parsed change and where it stood in the caller's list.
-struct Parsed {
-    index: usize,
-    change: AmChange,
-    scope: Option<Scope>,
-}
-
-/// Sorts changes so that each comes after those that it follows (otherwise in the order given).
-fn in_causal_order(doc: &Automerge, changes: Vec<Parsed>) -> Result<Vec<Parsed>, ApplyError> {
-    let held = |dep: &ChangeHash| doc.get_change_meta_by_hash(dep).is_some();
-    let positions: HashMap<ChangeHash, usize> = changes
-        .iter()
-        .enumerate()
-        .map(|(i, p)| (p.change.hash(), i))
-        .collect();
-    let mut waiting = vec![0_usize; changes.len()];
-    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); changes.len()];
-    for (i, parsed) in changes.iter().enumerate() {
-        let mut missing = Vec::new();
-        for dep in parsed.change.deps() {
-            match positions.get(dep) {
-                Some(&position) => {
-                    if let (Some(count), Some(list)) =
-                        (waiting.get_mut(i), followers.get_mut(position))
-                    {
-                        *count += 1;
-                        list.push(i);
-                    }
-                }
-                None if held(dep) => {}
-                None => missing.push(dep.0),
-            }
-        }
-        if !missing.is_empty() {
-            let fault = Fault::MissingDependencies { missing };
-            return Err(ApplyError {
-                index: parsed.index,
-                fault,
-            });
-        }
-    }
-    // Hashes cannot form a circle, so every change gets its turn.
-    let mut ready: VecDeque<usize> = waiting
-        .iter()
-        .enumerate()
-        .filter(|(_, n)| **n == 0)
-        .map(|(i, _)| i)
-        .collect();
-    let mut slots: Vec<Option<Parsed>> = changes.into_iter().map(Some).collect();
-    let mut sorted = Vec::with_capacity(slots.len());
-    while let Some(next) = ready.pop_front() {
-        sorted.extend(slots.get_mut(next).and_then(Option::take));
-        for &follower in followers.get(next).into_iter().flatten() {
-            if let Some(count) = waiting.get_mut(follower) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.push_back(follower);
-                }
-            }
-        }
-    }
-    Ok(sorted)
-}
-
-/// Compares each change with its past and its declared scope.
-fn check(doc: &Automerge, changes: &[Parsed]) -> Result<(), ApplyError> {
-    let mut at = changes.first().map_or(0, |p| p.index);
-    let checked = guard(|| {
-        let mut history = History::of(doc);
-        for parsed in changes {
-            at = parsed.index;
-            let touched = history.admit(&parsed.change)?;
-            parsed.scope.map_or(Ok(()), |scope| touched.check(scope))?;
-        }
-        Ok(())
-    });
-    checked
-        .unwrap_or(Err(Fault::Engine))
-        .map_err(|fault| ApplyError { index: at, fault })
-}
-
-/// Applies the changes to a copy and, for foreign ones, proves it. `None`: something broke.
-fn trial(doc: &Automerge, changes: &[Parsed], trust: Trust) -> Option<Automerge> {
-    guard(|| {
-        let mut copy = doc.clone();
-        copy.apply_changes(changes.iter().map(|p| p.change.clone()))
-            .ok()?;
-        let applied = |p: &Parsed| copy.get_change_meta_by_hash(&p.change.hash()).is_some();
-        if !changes.iter().all(applied) {
-            return None;
-        }
-        if trust == Trust::Foreign {
-            crate::view::view(&copy);
-            crate::conflict::conflicts(&copy);
-            let loaded = Automerge::load(&copy.save()).ok()?;
-            if loaded.get_heads() != copy.get_heads() {
-                return None;
-            }
-        }
-        Some(copy)
-    })
-    .flatten()
-}
-
-/// Finds the first change on which a trial breaks. Any prefix of the causal order can be tried, so it takes
-/// about log2(n) trials.
-fn first_bad(doc: &Automerge, changes: &[Parsed], trust: Trust) -> ApplyError {
-    let (mut good, mut bad) = (0, changes.len());
-    while bad - good > 1 {
-        let middle = good + (bad - good) / 2;
-        match changes
-            .get(..middle)
-            .and_then(|prefix| trial(doc, prefix, trust))
-        {
-            Some(_) => good = middle,
-            None => bad = middle,
-        }
-    }
-    let index = changes.get(good).map_or(0, |p| p.index);
-    ApplyError {
-        index,
-        fault: Fault::Engine,
     }
 }

@@ -15,7 +15,7 @@
 //! ```
 
 use crate::apply::Fault;
-use crate::{MAX_CHANGE_BYTES, MAX_CHANGE_OPS};
+use crate::{MAX_CHANGE_BYTES, MAX_CHANGE_OBJECTS, MAX_CHANGE_OPS, MAX_CHANGE_VALUES};
 
 /// First bytes of every Automerge chunk.
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
@@ -29,6 +29,10 @@ const MAX_DEPS: u64 = 1024;
 const MAX_ACTORS: u64 = 4096;
 /// Longest message; Salus writes none.
 const MAX_MESSAGE_BYTES: u64 = 1024;
+/// Longest key. Those of this version are shorter than [`crate::MAX_ID_BYTES`] and some letters more.
+const MAX_KEY_BYTES: u64 = 1024;
+/// Most bytes of all keys as each operation has them: runs of one key are coded as such, but not kept so everywhere.
+const MAX_KEYS_BYTES: u64 = 2 * MAX_CHANGE_BYTES as u64;
 /// Most columns: those of [`Coding`] exist.
 const MAX_COLUMNS: usize = 16;
 
@@ -37,6 +41,8 @@ const MAX_COLUMNS: usize = 16;
 enum Coding {
     /// Runs of LEB128 numbers.
     Numbers,
+    /// Runs of numbers that say what each operation does.
+    Actions,
     /// Runs of numbers that name the change's actors, its own first.
     Actors,
     /// Runs of numbers of which each says how many values other columns have for this row.
@@ -52,7 +58,8 @@ enum Coding {
 /// The columns of a change: (id << 4 | type), as in `automerge::storage::change::change_op_columns`.
 fn coding(specification: u64) -> Option<Coding> {
     Some(match specification {
-        0x02 | 0x13 | 0x42 | 0x56 | 0x73 => Coding::Numbers,
+        0x02 | 0x13 | 0x56 | 0x73 => Coding::Numbers,
+        0x42 => Coding::Actions,
         0x01 | 0x11 | 0x71 => Coding::Actors,
         0x70 => Coding::Counts,
         0x15 | 0xa5 => Coding::Strings,
@@ -62,8 +69,8 @@ fn coding(specification: u64) -> Option<Coding> {
     })
 }
 
-/// Walks over the bytes of a change and refuses what is not one, or is a bomb.
-pub(crate) fn inspect(bytes: &[u8]) -> Result<(), Fault> {
+/// Walks over the bytes of a change and refuses what is not one, or is a bomb. Returns how many operations it has.
+pub(crate) fn inspect(bytes: &[u8]) -> Result<u64, Fault> {
     if bytes.len() > MAX_CHANGE_BYTES {
         return Err(Fault::TooLarge);
     }
@@ -92,28 +99,25 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<(), Fault> {
     }
     let mut columns = [(Coding::Raw, 0); MAX_COLUMNS];
     let count = input.at_most(MAX_COLUMNS as u64, "columns")?;
-    let mut rows = None;
-    for (index, column) in columns.iter_mut().take(count).enumerate() {
+    for column in columns.iter_mut().take(count) {
         let specification = input.number()?;
         let coding = coding(specification).ok_or(Fault::Malformed("column"))?;
         *column = (coding, input.at_most(MAX_CHANGE_BYTES as u64, "column")?);
-        if specification == ACTION_COLUMN {
-            rows = Some(index);
-        }
     }
     let mut ops = 0;
-    for (index, (coding, length)) in columns.into_iter().take(count).enumerate() {
+    for (coding, length) in columns.into_iter().take(count) {
         let mut column = Input(input.take(length)?);
-        let counted = match coding {
+        match coding {
             Coding::Numbers | Coding::Counts => column.numbers(coding == Coding::Counts)?,
+            Coding::Actions => {
+                ops = column.actions()?;
+                ops
+            }
             Coding::Actors => column.actors(others as u64)?,
             Coding::Strings => column.strings()?,
             Coding::Booleans => column.booleans()?,
             Coding::Raw => 0,
         };
-        if rows == Some(index) {
-            ops = counted;
-        }
     }
     if !input.0.is_empty() {
         // Automerge keeps "authors" here: unsigned claims, which the log's signatures replace.
@@ -122,11 +126,12 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<(), Fault> {
     if ops == 0 {
         return Err(Fault::Malformed("no operations"));
     }
-    Ok(())
+    Ok(ops)
 }
 
-/// The column with one action for each operation.
-const ACTION_COLUMN: u64 = 0x42;
+/// The action that removes, and those that make objects (`automerge::types::OpType::action_index`).
+const DELETE: u64 = 3;
+const MAKES: [u64; 4] = [0, 2, 4, 6];
 
 /// Bytes not yet read.
 struct Input<'a>(&'a [u8]);
@@ -189,7 +194,7 @@ impl<'a> Input<'a> {
     fn runs(
         &mut self,
         mut value: impl FnMut(&mut Self) -> Result<u64, Fault>,
-        weigh: bool,
+        most: u64,
     ) -> Result<u64, Fault> {
         let (mut rows, mut weight) = (0_u64, 0_u64);
         while !self.0.is_empty() {
@@ -211,7 +216,7 @@ impl<'a> Input<'a> {
                 }
             };
             rows = rows.saturating_add(length);
-            if rows > MAX_CHANGE_OPS || (weigh && weight > MAX_CHANGE_OPS) {
+            if rows > MAX_CHANGE_OPS || weight > most {
                 return Err(Fault::TooLarge);
             }
         }
@@ -219,20 +224,30 @@ impl<'a> Input<'a> {
     }
 
     fn numbers(&mut self, counts: bool) -> Result<u64, Fault> {
-        self.runs(Self::number, counts)
+        self.runs(Self::number, if counts { MAX_CHANGE_OPS } else { u64::MAX })
+    }
+
+    /// Each kind of action has a bound of its own, so the column is walked over once for each.
+    fn actions(&mut self) -> Result<u64, Fault> {
+        let each = |is: fn(u64) -> bool| {
+            move |column: &mut Self| column.number().map(|a| u64::from(is(a)))
+        };
+        Self(self.0).runs(each(|a| a == DELETE), MAX_CHANGE_VALUES)?;
+        Self(self.0).runs(each(|a| MAKES.contains(&a)), MAX_CHANGE_OBJECTS)?;
+        self.runs(each(|a| a != DELETE), MAX_CHANGE_VALUES)
     }
 
     fn actors(&mut self, last: u64) -> Result<u64, Fault> {
-        self.runs(|column| column.at_most(last, "actor").map(|_| 0), false)
+        self.runs(|column| column.at_most(last, "actor").map(|_| 0), u64::MAX)
     }
 
     fn strings(&mut self) -> Result<u64, Fault> {
         self.runs(
             |column| {
-                let length = column.at_most(MAX_CHANGE_BYTES as u64, "string")?;
-                column.take(length).map(|_| 0)
+                let length = column.at_most(MAX_KEY_BYTES, "string")?;
+                column.take(length).map(|_| length as u64)
             },
-            false,
+            MAX_KEYS_BYTES,
         )
     }
 

@@ -8,6 +8,7 @@ use automerge::{
 };
 use serde_json::Value;
 
+use crate::concern::{ACKNOWLEDGED, item_path};
 use crate::field::Field;
 use crate::schema::Collection;
 
@@ -29,6 +30,8 @@ struct Happened {
     fields: BTreeMap<String, ObjId>,
     /// Letters that came into its text, and letters that left it.
     letters: (usize, usize),
+    /// Somebody saw what was written to it apart.
+    reviewed: bool,
 }
 
 /// Describes what differs between two states.
@@ -96,6 +99,11 @@ fn sort_in(
     let key = put.or(deleted);
     let Some(root) = keys.next() else {
         *created |= key.and_then(Collection::from_name).is_some();
+        let reviewed = key.and_then(|key| item_path(key.strip_prefix(ACKNOWLEDGED)?));
+        if let Some((collection, id)) = reviewed {
+            let item = items.entry((collection, id.to_owned())).or_default();
+            item.reviewed = true;
+        }
         return;
     };
     let Some(collection) = Collection::from_name(root) else {
@@ -173,6 +181,9 @@ impl Teller<'_> {
             } else {
                 format!("{name}, {change}")
             });
+        }
+        if happened.reviewed {
+            out.push(format!("{name} reviewed"));
         }
         let (came, left) = happened.letters;
         if came + left > 0 {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::concern::item_path;
 use crate::model::{Item, Note, Patient, RecordContent};
 use crate::schema::{Collection, FieldPath, Scope};
 
@@ -52,12 +53,20 @@ pub enum Edit {
         /// Why, in words.
         why: Option<String>,
     },
-    /// Settles a conflict: writes the chosen value over all concurrent ones. `null` removes the field.
+    /// Settles a conflict: writes the chosen value over all concurrent ones. `null` removes the field. A value that
+    /// the writer did not know of is not among those: where it arrives later, it is a conflict with the choice.
     Resolve {
         /// The conflict's path.
         path: String,
-        /// The value that shall stand: one of the conflict's, or another.
+        /// The value that shall stand, named by itself and not by its place in a list: one of the conflict's, or
+        /// another that an ordinary edit of the field would take. Why another, says the entry's summary.
         choice: serde_json::Value,
+    },
+    /// Says that somebody saw what was written apart to these items, and lets it stand: settles the
+    /// [`crate::Concern`]s about them, as far as this record knows of their writes.
+    Acknowledge {
+        /// The concern's items, `<collection>/<id>`; at least one.
+        items: Vec<String>,
     },
     /// Marks a source as imported. It has the scope of the change it travels with.
     Source {
@@ -95,7 +104,7 @@ impl Edit {
     /// The scope of the change that this edit makes; `None` for a source mark, which goes with any.
     ///
     /// # Errors
-    /// If the path of a [`Edit::Resolve`] names no field.
+    /// If the path of a [`Edit::Resolve`] names no field, or those of an [`Edit::Acknowledge`] no items.
     pub fn scope(&self) -> Result<Option<Scope>, EditError> {
         Ok(match self {
             Self::Patient(_) | Self::SetPatient { .. } => Some(Scope::Demographics),
@@ -106,6 +115,14 @@ impl Edit {
                 .ok_or(EditError::UnknownPath)?
                 .collection
                 .scope(),
+            Self::Acknowledge { items } => {
+                let mut scope = None;
+                for item in items {
+                    let (collection, _) = item_path(item).ok_or(EditError::UnknownPath)?;
+                    scope = collection.scope();
+                }
+                Some(scope.ok_or(EditError::UnknownPath)?)
+            }
             Self::Source { .. } => None,
         })
     }

@@ -4,13 +4,14 @@ use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{ActorId, Automerge, ChangeHash, ObjType, ROOT, ReadDoc};
 
 use crate::apply::{ChangeMeta, guard};
+use crate::concern::Concern;
 use crate::conflict::{self, Conflict};
 use crate::edit::{Edit, EditError, scope_of};
 use crate::read::Roots;
 use crate::schema::{Collection, Scope};
 use crate::view::{self, RecordView};
 use crate::write::Writer;
-use crate::{MAX_CHANGE_BYTES, bulk, describe};
+use crate::{bulk, chunk, clinical, describe};
 
 /// The record of one patient.
 ///
@@ -20,6 +21,7 @@ use crate::{MAX_CHANGE_BYTES, bulk, describe};
 pub struct Record {
     pub(crate) doc: Automerge,
     actor: [u8; 16],
+    founder: Option<[u8; 16]>,
 }
 
 /// Nothing of the patient.
@@ -73,7 +75,20 @@ impl Record {
         Self {
             doc: Automerge::new().with_actor(actor_id(actor)),
             actor,
+            founder: None,
         }
+    }
+
+    /// Lets nobody but this actor, that of the home clinic's chain, begin the record. Without it the beginning with the
+    /// smallest hash stands, which any member can bring about, before the first change has been applied.
+    #[must_use]
+    pub fn begun_by(mut self, founder: [u8; 16]) -> Self {
+        self.founder = Some(founder);
+        self
+    }
+
+    pub(crate) fn founder(&self) -> Option<[u8; 16]> {
+        self.founder
     }
 
     /// Begins a record at its home clinic: its first change makes all collections, so that no two clinics ever
@@ -106,6 +121,7 @@ impl Record {
         Ok(Self {
             doc: doc.with_actor(actor_id(actor)),
             actor,
+            founder: None,
         })
     }
 
@@ -150,6 +166,16 @@ impl Record {
                 .unwrap_or(usize::MAX),
             time_s: meta.timestamp,
         })
+    }
+
+    /// Where a held change stands: the actor that wrote it, and its number among that actor's changes, from 1.
+    ///
+    /// An actor is one chain in one log ([`actor_for`]), and the changes of a chain's edit entries, in the order of the
+    /// entries and within each in the order of its payload, are that actor's changes 1, 2, 3 and so on. So whoever has
+    /// counted the changes of the entries once finds the entry of a change without opening any.
+    pub fn change_place(&self, hash: &[u8; 32]) -> Option<([u8; 16], u64)> {
+        let meta = self.doc.get_change_meta_by_hash(&ChangeHash(*hash))?;
+        Some((meta.actor.to_bytes().try_into().ok()?, meta.seq))
     }
 
     /// The changes that are not in the past of `have` (all for `&[]`), in causal order, as bytes that
@@ -273,7 +299,8 @@ impl Record {
         scope: Scope,
     ) -> Result<Change, EditError> {
         let bytes = change.raw_bytes().to_vec();
-        if bytes.len() > MAX_CHANGE_BYTES {
+        // Others hold it to the same bounds.
+        if chunk::inspect(&bytes).is_err() {
             return Err(EditError::TooLarge);
         }
         self.doc = doc;
@@ -298,6 +325,12 @@ impl Record {
     /// All fields that have several concurrent values.
     pub fn conflicts(&self) -> Vec<Conflict> {
         conflict::conflicts(&self.doc)
+    }
+
+    /// What was written apart and merged without a conflict, though a clinician should see it: at most
+    /// [`crate::MAX_CONCERNS`]. A function of the document; nothing where all changes know each other.
+    pub fn concerns(&self) -> Vec<Concern> {
+        clinical::concerns(&self.doc)
     }
 
     /// What differs between two states, in short lines for a history; at most [`crate::MAX_DESCRIPTION_LINES`].

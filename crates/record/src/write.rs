@@ -9,6 +9,7 @@ use automerge::transaction::Transactable;
 use serde_json::Value;
 
 use crate::bulk::{self, NewItem, NewItems};
+use crate::concern::{ACKNOWLEDGED, item_path};
 use crate::date::is_date_time;
 use crate::edit::{Edit, EditError};
 use crate::field::{Field, Fields, fits, from_fields, names, to_fields};
@@ -16,6 +17,7 @@ use crate::item::{Stored, with_type};
 use crate::model::{AllergyIntolerance, Condition, Item, Medication, Patient, Period, Timing};
 use crate::patient;
 use crate::read::{Roots, item_fields};
+use crate::rules;
 use crate::schema::{Collection, FieldPath};
 use crate::{MAX_CHANGE_BYTES, MAX_FIELD_BYTES, MAX_ID_BYTES};
 
@@ -98,6 +100,7 @@ impl<'t, T: Transactable> Writer<'t, T> {
                 )
             }
             Edit::Resolve { path, choice } => self.resolve(path, choice),
+            Edit::Acknowledge { items } => items.iter().try_for_each(|item| self.acknowledge(item)),
             Edit::Source {
                 hash,
                 name,
@@ -337,7 +340,30 @@ impl<'t, T: Transactable> Writer<'t, T> {
                 wanted: "a value of the field's type",
             });
         }
+        let stands = maps.iter().any(|map| {
+            let values = self.tx.get_all(map, path.field.as_str());
+            let mut held = values.iter().flatten();
+            held.any(|(value, _)| Field::read_value(value).is_some_and(|held| held.same(&field)))
+        });
+        if !stands {
+            rules::check(path.collection, &path.field, choice)?;
+        }
         self.put_field(&maps, &path.field, &field)
+    }
+
+    /// Leaves a mark for an item, held or gone, that is another one for each state of the document.
+    fn acknowledge(&mut self, item: &str) -> Result<(), EditError> {
+        let (_, id) = item_path(item).ok_or(EditError::UnknownPath)?;
+        check_id(id)?;
+        let mut seen = blake3::Hasher::new();
+        for head in self.tx.base_heads() {
+            seen.update(&head.0);
+        }
+        let key = format!("{ACKNOWLEDGED}{item}");
+        let mark = hex(seen.finalize().as_bytes());
+        self.spend(key.len() + mark.len())?;
+        self.tx.put(automerge::ROOT, key, mark)?;
+        Ok(())
     }
 
     fn source(&mut self, hash: &[u8; 32], name: &str, time_ms: u64) -> Result<(), EditError> {

@@ -39,7 +39,7 @@ fn a_change_outside_its_scope_is_refused_even_where_it_would_lose() {
 }
 
 /// A change by `n` on top of `record`, made with Automerge itself.
-fn crafted(
+pub(super) fn crafted(
     record: &Record,
     n: u8,
     make: impl FnOnce(&mut automerge::transaction::Transaction<'_>),
@@ -211,6 +211,109 @@ fn hostile_changes_never_panic_and_leave_the_record_as_it_was() {
         accepted > 0 && refused > 100,
         "{accepted} accepted, {refused} refused"
     );
+}
+
+#[test]
+fn a_verdict_is_the_same_whatever_else_a_replica_holds() {
+    let (mut a, mut b) = pair();
+    a.import(Edit::all(content()), NOW_MS).unwrap();
+    exchange(&mut a, &mut b);
+    // The past of what A writes now, and the same with much that A does not know.
+    let past = b.clone();
+    let mut rich = b.clone();
+    for n in 0..5 {
+        let id = format!("n{n}");
+        edit(&mut rich, Edit::NewNote(note(&format!("x{id}"), "Well")));
+        edit(&mut rich, set("phone", &n.to_string()));
+    }
+    let text = |text: &str| Edit::EditNote {
+        id: "n1".into(),
+        text: text.into(),
+    };
+    edit(&mut rich, text("Feels ill.\nSleeps badly."));
+    edit(
+        &mut rich,
+        Edit::Put(Item::Medication(medication("m1", "850"))),
+    );
+    let victims = [
+        edit(&mut a.clone(), text("Feels well.\nSleeps.")),
+        edit(
+            &mut a.clone(),
+            Edit::Put(Item::Medication(medication("m1", "250"))),
+        ),
+        edit(&mut a.clone(), set("phone", "9")),
+    ];
+    let (mut held, mut broke) = (0, 0);
+    for victim in victims {
+        for at in 9..victim.bytes.len() {
+            for flip in [0x01, 0x02, 0x40, 0x7f] {
+                let mut bad = victim.bytes.clone();
+                bad[at] ^= flip;
+                let Some(bad) = crate::apply::guard(|| with_checksum(bad)) else {
+                    continue;
+                };
+                let verdict = |record: &Record| {
+                    let mut record = record.clone();
+                    let outcome = record.apply([bad.clone()], Trust::Foreign);
+                    outcome.map(|a| a.changes).map_err(|e| e.fault)
+                };
+                let verdict_of_past = verdict(&past);
+                assert_eq!(verdict_of_past, verdict(&rich), "byte {at} {flip}");
+                held += u32::from(verdict_of_past.is_ok());
+                broke += u32::from(verdict_of_past == Err(Fault::Engine));
+            }
+        }
+    }
+    // What Automerge would break on is found by judging it, before.
+    assert!(held > 20, "{held}");
+    assert_eq!(broke, 0);
+}
+
+#[test]
+fn references_to_what_they_cannot_refer_to_are_refused_before_the_engine_sees_them() {
+    let (mut a, _) = pair();
+    a.import(Edit::all(content()), NOW_MS).unwrap();
+    let honest = edit(
+        &mut a.clone(),
+        Edit::Put(Item::Medication(medication("m1", "850"))),
+    );
+    let added = edit(
+        &mut a.clone(),
+        Edit::Put(Item::Condition(condition("c9", "Gout"))),
+    );
+    let fault = |change: automerge::ExpandedChange| {
+        let bytes = automerge::Change::from(change).raw_bytes().to_vec();
+        a.clone().apply([bytes], Trust::Foreign).unwrap_err().fault
+    };
+    let parse = |change: &Change| {
+        automerge::Change::try_from(&change.bytes[..])
+            .unwrap()
+            .decode()
+    };
+    // Another key than that of the value which it overwrites.
+    let mut change = parse(&honest);
+    change.operations[0].key = automerge::legacy::Key::Map("status".into());
+    assert_eq!(fault(change), Fault::Reference);
+    // Overwrites a value of another item, removes nothing, or the same twice.
+    let mut change = parse(&added);
+    change.operations[1].pred = parse(&honest).operations[0].pred.clone();
+    assert_eq!(fault(change), Fault::Reference);
+    let mut change = parse(&honest);
+    change.operations[0].pred = Vec::new().into();
+    change.operations[0].action = automerge::legacy::OpType::Delete;
+    assert_eq!(fault(change), Fault::Reference);
+    let mut change = parse(&honest);
+    let pred: Vec<_> = change.operations[0].pred.iter().cloned().collect();
+    change.operations[0].pred = vec![pred[0].clone(), pred[0].clone()].into();
+    assert_eq!(fault(change), Fault::Reference);
+    // A scalar is no object.
+    let mut change = parse(&honest);
+    change.operations[0].obj = automerge::legacy::ObjectId::Id(pred[0].clone());
+    assert_eq!(fault(change), Fault::Reference);
+    // One dependency twice.
+    let mut change = parse(&honest);
+    change.deps.push(change.deps[0]);
+    assert_eq!(fault(change), Fault::Malformed("dependencies"));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Tests over several replicas, and against hostile changes.
 
+mod bombs;
+mod concerns;
 mod convergence;
 mod edits;
 mod hostile;
 mod merge;
+mod sifting;
 mod speed;
+mod trials;
 
 use crate::*;
 
