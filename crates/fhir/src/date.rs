@@ -15,6 +15,11 @@ pub(crate) fn instant_of_ms(ms: u64) -> String {
 /// Milliseconds since 1970-01-01 UTC of a `dateTime`; of a date alone, its first millisecond. `None` before
 /// 1970 and for what is no `dateTime`.
 pub(crate) fn ms_of(text: &str) -> Option<u64> {
+    u64::try_from(signed_ms_of(text)?).ok()
+}
+
+/// The same, negative before 1970.
+pub(crate) fn signed_ms_of(text: &str) -> Option<i64> {
     if !is_date_time(text) {
         return None;
     }
@@ -25,7 +30,7 @@ pub(crate) fn ms_of(text: &str) -> Option<u64> {
         _ => text.to_owned(),
     };
     let at: Timestamp = whole.parse().ok()?;
-    u64::try_from(at.as_millisecond()).ok()
+    Some(at.as_millisecond())
 }
 
 #[cfg(test)]
@@ -45,6 +50,7 @@ mod tests {
         assert_eq!(ms_of("1970"), Some(0));
         assert_eq!(ms_of("1970-01-02"), Some(86_400_000));
         assert_eq!(ms_of("1969-12-31"), None);
+        assert_eq!(signed_ms_of("1969-12-31"), Some(-86_400_000));
         assert_eq!(ms_of("yesterday"), None);
     }
 }

@@ -129,6 +129,14 @@ pub enum ImportError {
         /// The limit that was passed.
         limit_bytes: u64,
     },
+    /// One patient's resources are more than can be kept with the record.
+    #[error("{place}: the patient's part of the file is larger than {limit_bytes} bytes")]
+    PatientTooLarge {
+        /// The Patient.
+        place: Place,
+        /// The limit that was passed.
+        limit_bytes: u64,
+    },
     /// A Bundle of a type that holds no records.
     #[error("a Bundle of type {found} cannot be imported")]
     BundleType {
@@ -182,6 +190,9 @@ impl ImportError {
             | Self::TooManyEntries { .. }
             | Self::TooManyElements { .. }
             | Self::TooMuchShared { .. } => "split the file, one patient a file",
+            Self::PatientTooLarge { .. } => {
+                "export again in several files, by year for instance, or without attached images and documents"
+            }
             Self::NotFhir { .. } => {
                 "give a FHIR R4 Bundle, resource or NDJSON (.json, .ndjson, or either as .gz)"
             }

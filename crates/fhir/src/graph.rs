@@ -323,6 +323,11 @@ pub(crate) fn references(json: &str) -> impl Iterator<Item = Cow<'_, str>> {
             let Some(value) = rest.trim_start().strip_prefix(':') else {
                 continue;
             };
+            // Anything else is no reference, and its inside is searched as the text goes on.
+            let value = value.trim_start();
+            if !value.starts_with('"') {
+                continue;
+            }
             let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
             if let Some(Ok(value)) = values.next()
                 && let Some(reference) = string(value)

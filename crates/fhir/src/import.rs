@@ -61,6 +61,9 @@ pub struct Report {
     pub typed: Counts,
     /// Resources that are only kept as they came, by type.
     pub kept_raw: Counts,
+    /// Of these, the statements that something is absent or not known ("no information about allergies"), which
+    /// are no items.
+    pub absent: Counts,
     /// Elements of typed resources that the record does not model, by path (`Patient.extension`).
     pub unmodelled: Counts,
 }
@@ -271,7 +274,7 @@ impl<'g, 'a> One<'g, 'a> {
             source_id,
             source_hash: self.source_hash(part),
             content,
-            raw: self.raw(part, budget)?,
+            raw: self.raw(part, budget, limits)?,
             report,
         })
     }
@@ -310,6 +313,11 @@ impl<'g, 'a> One<'g, 'a> {
             }
             match read {
                 Read::Kept => return Ok(false),
+                Read::Absent => {
+                    let node = self.graph.node(index);
+                    report.absent.add(&node.resource_type);
+                    return Ok(false);
+                }
                 Read::Note(note) => content.notes.push(note),
                 Read::Item(item) => push(content, *item),
             }
@@ -359,7 +367,12 @@ impl<'g, 'a> One<'g, 'a> {
     }
 
     /// The resources as they came, as a Bundle.
-    fn raw(&self, part: &[usize], budget: &mut Budget) -> Result<Vec<u8>, ImportError> {
+    fn raw(
+        &self,
+        part: &[usize],
+        budget: &mut Budget,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, ImportError> {
         // A search result stays one: its references to what stayed on the server are no mistake.
         let bundle_type = if self.graph.all.partial {
             "searchset"
@@ -388,6 +401,16 @@ impl<'g, 'a> One<'g, 'a> {
                 raw.push(',');
             }
             raw.push_str("\"resource\":");
+            let so_far = u64::try_from(raw.len()).unwrap_or(u64::MAX);
+            let closing = 3; // `}` after the resource and `]}` after the last
+            if so_far.saturating_add(bytes).saturating_add(closing)
+                > limits.max_patient_source_bytes
+            {
+                return Err(ImportError::PatientTooLarge {
+                    place: self.graph.all.place(self.graph.node(self.patient)),
+                    limit_bytes: limits.max_patient_source_bytes,
+                });
+            }
             raw.push_str(node.raw.get());
             raw.push('}');
         }

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use salus_record::model::*;
 
+use crate::absence::is_absence;
 use crate::base64;
 use crate::bundle::Kind;
 use crate::graph::{Graph, Owner, reference_name};
@@ -27,6 +28,8 @@ pub(crate) enum Read {
     Note(Note),
     /// Nothing that the record models: it is only kept.
     Kept,
+    /// The statement that something is absent or not known, in the form of an item.
+    Absent,
 }
 
 /// What reading one resource needs to know of the others.
@@ -79,6 +82,17 @@ impl<'a> Cx<'_, 'a> {
                 }
                 Kind::Patient | Kind::Medication | Kind::Other => return Ok(Read::Kept),
             };
+            let code = match &item {
+                Item::Allergy(item) => &item.code,
+                Item::Condition(item) => &item.code,
+                Item::Medication(item) => &item.code,
+                Item::Immunization(item) => &item.code,
+                Item::Procedure(item) => &item.code,
+                _ => return Ok(Read::Item(Box::new(item))),
+            };
+            if is_absence(code) {
+                return Ok(Read::Absent);
+            }
             Ok(Read::Item(Box::new(item)))
         })
     }
@@ -358,11 +372,14 @@ pub(crate) fn own_extension<'a, T>(
         return Ok(None);
     }
     let found = o.list("extension", |e| {
-        let is_ours = e.str("url")?.is_some_and(|u| u == url);
-        if is_ours {
+        let theirs = e.str("url")?.unwrap_or_default();
+        if theirs == url {
             return read(e);
         }
-        e.unmodelled_self();
+        // Another one of ours is somebody else's to read.
+        if !theirs.starts_with(urls::EXTENSION) {
+            e.unmodelled_self();
+        }
         Ok(None)
     })?;
     Ok(found.into_iter().flatten().next())

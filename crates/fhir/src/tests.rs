@@ -2,9 +2,15 @@
 
 mod arbitrary;
 mod bad_input;
+mod cost;
+mod csv;
+mod fields;
+mod ips;
+mod made_up;
 mod mapping;
 mod round_trip;
 mod samples;
+mod validation;
 
 use crate::{Import, ImportError, Limits, read_bytes};
 

@@ -4,11 +4,12 @@ use salus_record::model::*;
 
 use crate::bundle::Kind;
 use crate::json::{Bad, Object};
-use crate::read::Cx;
 use crate::read::datatypes::{
     coding, concepts, names, optional_concept, optional_period, optional_quantity,
     required_concept, status_concept, timing,
 };
+use crate::read::{Cx, own_extension};
+use crate::urls;
 
 impl<'a> Cx<'_, 'a> {
     pub(crate) fn allergy_intolerance(
@@ -18,7 +19,7 @@ impl<'a> Cx<'_, 'a> {
         Ok(AllergyIntolerance {
             id: self.id(),
             code: required_concept(o, "code")?,
-            clinical_status: status_concept(o, "clinicalStatus")?,
+            clinical_status: clinical_status(o)?,
             verification_status: status_concept(o, "verificationStatus")?,
             kind: o.string("type")?,
             category: o.strings("category")?,
@@ -35,7 +36,7 @@ impl<'a> Cx<'_, 'a> {
         Ok(Condition {
             id: self.id(),
             code: required_concept(o, "code")?,
-            clinical_status: status_concept(o, "clinicalStatus")?,
+            clinical_status: clinical_status(o)?,
             verification_status: status_concept(o, "verificationStatus")?,
             category: concepts(o, "category")?,
             severity: optional_concept(o, "severity")?,
@@ -97,6 +98,14 @@ impl<'a> Cx<'_, 'a> {
             participants: participants.into_iter().flatten().collect(),
             service_provider: self.words(o, "serviceProvider")?,
         })
+    }
+}
+
+/// The clinical status; of what was entered in error, the one that an export of ours put aside.
+fn clinical_status(o: &mut Object<'_, '_>) -> Result<Option<String>, Bad> {
+    match status_concept(o, "clinicalStatus")? {
+        None => own_extension(o, urls::EXT_CLINICAL_STATUS, |e| e.string("valueCode")),
+        status => Ok(status),
     }
 }
 

@@ -98,6 +98,22 @@ pub(crate) fn identifier(o: &mut Object<'_, '_>) -> Result<Identifier, Bad> {
     })
 }
 
+/// An `instant`, also one that is only a date: as some systems write it, and as an export of ours puts it aside.
+pub(crate) fn instant(
+    o: &mut Object<'_, '_>,
+    name: &str,
+    aside: &str,
+) -> Result<Option<String>, Bad> {
+    match o.date_time(name)? {
+        None => Ok(o
+            .object(aside, |i| {
+                own_extension(i, urls::EXT_TIMING, |e| e.date_time("valueDateTime"))
+            })?
+            .flatten()),
+        at => Ok(at),
+    }
+}
+
 /// The names of one `…[x]` that may be a time.
 pub(crate) struct TimingNames {
     pub(crate) date_time: &'static str,

@@ -46,9 +46,16 @@ impl<'a> Cx<'_, 'a> {
             o.unmodelled("statusReason");
         }
         let intent = own_extension(o, urls::EXT_INTENT, |e| e.string("valueCode"))?;
+        let was_request = own_extension(o, urls::EXT_MEDICATION_KIND, |e| e.string("valueCode"))?
+            .is_some_and(|kind| kind == "MedicationRequest");
+        let kind = if was_request {
+            MedicationKind::MedicationRequest
+        } else {
+            MedicationKind::MedicationStatement
+        };
         Ok(Medication {
             id: self.id(),
-            kind: MedicationKind::MedicationStatement,
+            kind,
             code: self.medicine(o)?,
             status: o.string("status")?,
             status_reason,

@@ -5,8 +5,8 @@ use salus_record::model::*;
 use crate::bundle::Kind;
 use crate::json::{Bad, Object};
 use crate::read::datatypes::{
-    concepts, names, optional_concept, optional_period, optional_quantity, range, required_concept,
-    timing,
+    concepts, instant, names, optional_concept, optional_period, optional_quantity, range,
+    required_concept, timing,
 };
 use crate::read::{Cx, plain_text};
 
@@ -20,7 +20,7 @@ impl<'a> Cx<'_, 'a> {
             value: value(o)?,
             data_absent_reason: optional_concept(o, "dataAbsentReason")?,
             effective: timing(o, &names!("effective"))?,
-            issued: o.date_time("issued")?,
+            issued: instant(o, "issued", "_issued")?,
             interpretation: concepts(o, "interpretation")?,
             reference_range: nonempty(o.list("referenceRange", reference_range)?),
             components: nonempty(o.list("component", component)?),
@@ -48,7 +48,7 @@ impl<'a> Cx<'_, 'a> {
             category: concepts(o, "category")?,
             code: required_concept(o, "code")?,
             effective: timing(o, &names!("effective"))?,
-            issued: o.date_time("issued")?,
+            issued: instant(o, "issued", "_issued")?,
             results: self.links(o, "result", &[Kind::Observation])?,
             conclusion: o.string("conclusion")?,
             conclusion_codes: concepts(o, "conclusionCode")?,

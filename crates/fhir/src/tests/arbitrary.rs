@@ -10,6 +10,21 @@ fn text() -> BoxedStrategy<String> {
     prop_oneof![4 => "[a-zA-Z0-9 äß\"\\\\]{0,11}[a-z]", 1 => "\\PC{1,6}", 1 => Just("a\nb\t\u{1}😀".to_owned())].boxed()
 }
 
+/// Some text.
+fn filled() -> Option<String> {
+    Some("x".to_owned())
+}
+
+/// Gives content to a value that has none: in FHIR, no element is empty.
+fn nonempty<T: Default + PartialEq>(fill: impl Fn(&mut T)) -> impl Fn(T) -> T {
+    move |mut value| {
+        if value == T::default() {
+            fill(&mut value);
+        }
+        value
+    }
+}
+
 fn maybe_text() -> impl Strategy<Value = Option<String>> {
     option::of(text())
 }
@@ -51,14 +66,15 @@ fn decimal() -> impl Strategy<Value = Decimal> {
 fn coding() -> impl Strategy<Value = Coding> {
     (
         option::of(Just("http://loinc.org".to_owned())),
-        text(),
+        option::weighted(0.9, text()),
         maybe_text(),
     )
         .prop_map(|(system, code, display)| Coding {
             system,
-            code: Some(code),
+            code,
             display,
         })
+        .prop_map(nonempty(|c: &mut Coding| c.display = filled()))
 }
 
 fn concept() -> BoxedStrategy<CodeableConcept> {
@@ -87,19 +103,20 @@ fn concepts() -> impl Strategy<Value = Vec<CodeableConcept>> {
 
 fn quantity() -> BoxedStrategy<Quantity> {
     (
-        decimal(),
+        option::weighted(0.9, decimal()),
         option::of(Just("<".to_owned())),
         maybe_text(),
         maybe_text(),
         maybe_text(),
     )
         .prop_map(|(value, comparator, unit, system, code)| Quantity {
-            value: Some(value),
+            value,
             comparator,
             unit,
             system,
             code,
         })
+        .prop_map(nonempty(|q: &mut Quantity| q.unit = filled()))
         .boxed()
 }
 
@@ -152,22 +169,31 @@ fn value() -> BoxedStrategy<ObservationValue> {
 }
 
 fn identifier() -> impl Strategy<Value = Identifier> {
-    (maybe_text(), text(), maybe_concept()).prop_map(|(system, value, kind)| Identifier {
-        system,
-        value: Some(value),
-        kind,
-    })
+    (maybe_text(), maybe_text(), maybe_concept())
+        .prop_map(|(system, value, kind)| Identifier {
+            system,
+            value,
+            kind,
+        })
+        .prop_map(nonempty(|i: &mut Identifier| i.value = filled()))
 }
 
 fn address() -> BoxedStrategy<Address> {
-    (texts(), text(), maybe_text(), maybe_text(), maybe_text())
+    (
+        texts(),
+        maybe_text(),
+        maybe_text(),
+        maybe_text(),
+        maybe_text(),
+    )
         .prop_map(|(line, city, state, postal_code, country)| Address {
             line,
-            city: Some(city),
+            city,
             state,
             postal_code,
             country,
         })
+        .prop_map(nonempty(|a: &mut Address| a.city = filled()))
         .boxed()
 }
 
@@ -235,7 +261,20 @@ type Common = (
 fn common() -> BoxedStrategy<Common> {
     // Of two encounters there are, and one that the record does not hold.
     let encounter = option::of((0..3u8).prop_map(|i| format!("encounter-{i}")));
-    (any_concept(), maybe_text(), encounter, maybe_text()).boxed()
+    let known = prop_oneof![
+        Just("active"),
+        Just("completed"),
+        Just("resolved"),
+        Just("entered-in-error")
+    ];
+    let status = option::of(prop_oneof![known.prop_map(str::to_owned), text()]);
+    (any_concept(), status, encounter, maybe_text()).boxed()
+}
+
+/// A verification status: what a summary leaves out among them.
+fn verification() -> impl Strategy<Value = Option<String>> {
+    let known = prop_oneof![Just("entered-in-error"), Just("refuted"), Just("confirmed")];
+    option::of(prop_oneof![known.prop_map(str::to_owned), text()])
 }
 
 fn condition_links() -> impl Strategy<Value = Vec<String>> {
@@ -243,22 +282,16 @@ fn condition_links() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn allergy() -> BoxedStrategy<AllergyIntolerance> {
-    let reaction = prop_oneof![
-        (concepts(), text(), maybe_text()).prop_map(|(manifestation, severity, description)| {
-            Reaction {
-                manifestation,
-                severity: Some(severity),
-                description,
-            }
-        }),
-        concept().prop_map(|c| Reaction {
-            manifestation: vec![c],
-            ..Reaction::default()
-        }),
-    ];
+    let reaction = (concepts(), maybe_text(), maybe_text())
+        .prop_map(|(manifestation, severity, description)| Reaction {
+            manifestation,
+            severity,
+            description,
+        })
+        .prop_map(nonempty(|r: &mut Reaction| r.description = filled()));
     (
         common(),
-        (maybe_text(), maybe_text(), texts(), maybe_text()),
+        (verification(), maybe_text(), texts(), maybe_text()),
         timing(),
         option::of(date_time()),
         vec(reaction, 0..3),
@@ -287,7 +320,7 @@ fn allergy() -> BoxedStrategy<AllergyIntolerance> {
 fn condition() -> BoxedStrategy<Condition> {
     (
         common(),
-        (maybe_text(), concepts(), maybe_concept(), concepts()),
+        (verification(), concepts(), maybe_concept(), concepts()),
         timing(),
         timing(),
         option::of(date_time()),
@@ -316,7 +349,7 @@ fn condition() -> BoxedStrategy<Condition> {
 fn dosage() -> BoxedStrategy<Dosage> {
     (
         (
-            text(),
+            maybe_text(),
             option::of(quantity()),
             option::of(any::<u32>()),
             option::of(decimal()),
@@ -329,7 +362,7 @@ fn dosage() -> BoxedStrategy<Dosage> {
         ),
     )
         .prop_map(|(a, b)| Dosage {
-            text: Some(a.0),
+            text: a.0,
             dose: a.1,
             frequency: a.2,
             period: a.3,
@@ -338,6 +371,7 @@ fn dosage() -> BoxedStrategy<Dosage> {
             as_needed: b.2,
             sequence: b.3,
         })
+        .prop_map(nonempty(|d: &mut Dosage| d.text = filled()))
         .boxed()
 }
 
@@ -381,22 +415,26 @@ fn medication() -> BoxedStrategy<Medication> {
 }
 
 fn observation() -> BoxedStrategy<Observation> {
-    let component = (concept(), option::of(value()), maybe_concept(), concepts()).prop_map(
-        |(code, value, data_absent_reason, interpretation)| ObservationComponent {
-            code,
-            value,
-            data_absent_reason,
-            interpretation,
-        },
-    );
-    let range =
-        (option::of(quantity()), option::of(quantity()), text()).prop_map(|(low, high, text)| {
-            ReferenceRange {
-                low,
-                high,
-                text: Some(text),
-            }
-        });
+    let component = (
+        any_concept(),
+        option::of(value()),
+        maybe_concept(),
+        concepts(),
+    )
+        .prop_map(
+            |(code, value, data_absent_reason, interpretation)| ObservationComponent {
+                code,
+                value,
+                data_absent_reason,
+                interpretation,
+            },
+        )
+        .prop_map(nonempty(|c: &mut ObservationComponent| {
+            c.code.text = filled();
+        }));
+    let range = (option::of(quantity()), option::of(quantity()), maybe_text())
+        .prop_map(|(low, high, text)| ReferenceRange { low, high, text })
+        .prop_map(nonempty(|r: &mut ReferenceRange| r.text = filled()));
     let members = vec((0..3u8).prop_map(|i| format!("observation-{i}")), 0..3);
     (
         common(),

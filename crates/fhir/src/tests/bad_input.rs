@@ -469,6 +469,36 @@ fn many_patients_sharing_one_large_resource_are_stopped_at_the_budget() {
 }
 
 #[test]
+fn a_patient_with_more_than_can_be_kept_is_refused_before_it_is_copied() {
+    let other = r#"{"resourceType":"Patient","id":"q"}"#;
+    let large = of_p("Basic", "b", &format!(r#""x":"{}""#, "x".repeat(10_000)));
+    let text = bundle("collection", &[other, PATIENT, &large]);
+    let raw = |max_patient_source_bytes| {
+        let limits = Limits {
+            max_patient_source_bytes,
+            ..Limits::default()
+        };
+        read_bytes(text.as_bytes(), &limits).map(|import| import.patients[1].raw.len() as u64)
+    };
+    let needed = raw(u64::MAX).unwrap();
+    assert_eq!(raw(needed).unwrap(), needed);
+    let error = raw(needed - 1).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("entry 2 (Patient), line 1 column "),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .ends_with(&format!("larger than {} bytes", needed - 1)),
+        "{error}"
+    );
+    assert!(error.hint().contains("several files"));
+}
+
+#[test]
 fn files_that_are_not_there_or_are_folders_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let read = |path: &std::path::Path| read_file(path, &Limits::default());

@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use salus_record::model::*;
 
-use crate::{ExportOptions, Limits, PatientImport, export_bundle, read_bytes, read_file};
+use crate::{
+    CsvOptions, ExportOptions, IpsOptions, Limits, PatientImport, export_bundle, export_csv,
+    export_ips, ips_content, read_bytes, read_file,
+};
 
 /// `../shared/data/fhir` beside the workspace. Where it is missing, says so on standard error, past the test
 /// runner that would hide it.
-fn samples() -> Option<PathBuf> {
+pub(super) fn samples() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/fhir");
     if folder.is_dir() {
         return Some(folder);
@@ -22,7 +25,7 @@ fn samples() -> Option<PathBuf> {
     None
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -39,7 +42,7 @@ fn import(path: &Path) -> PatientImport {
     import.patients.remove(0)
 }
 
-/// Export and raw part both read back as the same.
+/// Export, summary and raw part all read back as what they hold.
 fn check_round_trip(one: &PatientImport, name: &str) {
     let text = export_bundle(&one.content, &ExportOptions { time_ms: 0 });
     let again = read_bytes(text.as_bytes(), &Limits::default()).unwrap();
@@ -48,6 +51,26 @@ fn check_round_trip(one: &PatientImport, name: &str) {
         "{name}: the export differs"
     );
     assert!(again.patients[0].report.kept_raw.is_empty(), "{name}");
+    for per_code in [1, 3] {
+        let options = IpsOptions {
+            clinic: "North Clinic".into(),
+            per_code,
+            ..IpsOptions::default()
+        };
+        let summary = read_bytes(
+            export_ips(&one.content, &options).as_bytes(),
+            &Limits::default(),
+        );
+        assert!(
+            summary.unwrap().patients[0].content == ips_content(&one.content, &options),
+            "{name}: the summary differs"
+        );
+    }
+    let table = export_csv(&one.content, &CsvOptions::default());
+    assert!(
+        table.lines().count() > one.content.observations.len(),
+        "{name}"
+    );
     let raw = read_bytes(&one.raw, &Limits::default()).unwrap();
     assert!(
         raw.patients[0].content == one.content,

@@ -7,6 +7,7 @@ use salus_record::model::*;
 use crate::date::instant_of_ms;
 use crate::ids::{is_id, is_uuid, stable_id, stable_uuid};
 use crate::urls;
+use crate::write::datatypes::{Forms, absent, concept, optional_timing, required_timing};
 use crate::write::json::Object;
 use crate::write::patient::patient;
 
@@ -23,7 +24,7 @@ pub struct ExportOptions {
 /// What R4 requires and the record does not say is written as HL7's `data-absent-reason`. An item whose id is
 /// no FHIR id gets a stable one. Notes are DocumentReferences with inline plain text.
 pub fn export_bundle(content: &RecordContent, options: &ExportOptions) -> String {
-    let links = Links::new(content);
+    let links = Links::new(content, Form::Collection);
     let mut out = String::with_capacity(1024 * (1 + content.observations.len()));
     Object::write(&mut out, |o| {
         o.str("resourceType", "Bundle");
@@ -31,20 +32,21 @@ pub fn export_bundle(content: &RecordContent, options: &ExportOptions) -> String
         o.str("timestamp", &instant_of_ms(options.time_ms));
         let mut entries = vec![None];
         entries.extend(resources(content).map(Some));
-        o.list("entry", &entries, |o, resource| {
-            let Some(resource) = resource else {
-                o.str("fullUrl", &links.patient);
-                o.object("resource", |o| patient(o, &content.patient));
-                return;
-            };
-            o.opt(
-                "fullUrl",
-                links.urls.get(&resource.name()).map(String::as_str),
-            );
-            o.object("resource", |o| links.resource(o, resource));
+        o.list("entry", &entries, |o, resource| match resource {
+            None => links.patient_entry(o, content),
+            Some(resource) => links.entry(o, resource),
         });
     });
     out
+}
+
+/// What a Bundle is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Everything, as R4 alone asks for it.
+    Collection,
+    /// An International Patient Summary, whose profiles ask for more.
+    Ips,
 }
 
 /// The resource types that an export writes beside the Patient.
@@ -63,7 +65,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::AllergyIntolerance => "AllergyIntolerance",
             Self::Condition => "Condition",
@@ -80,7 +82,8 @@ impl Type {
 }
 
 /// One resource to write.
-enum Resource<'c> {
+#[derive(Clone, Copy)]
+pub(crate) enum Resource<'c> {
     Encounter(&'c Encounter),
     Condition(&'c Condition),
     Allergy(&'c AllergyIntolerance),
@@ -93,7 +96,7 @@ enum Resource<'c> {
 }
 
 /// Everything to write beside the Patient; what others refer to comes first.
-fn resources(content: &RecordContent) -> impl Iterator<Item = Resource<'_>> {
+pub(crate) fn resources(content: &RecordContent) -> impl Iterator<Item = Resource<'_>> {
     (content.encounters.iter().map(Resource::Encounter))
         .chain(content.conditions.iter().map(Resource::Condition))
         .chain(content.allergies.iter().map(Resource::Allergy))
@@ -112,7 +115,7 @@ fn resources(content: &RecordContent) -> impl Iterator<Item = Resource<'_>> {
 
 impl<'c> Resource<'c> {
     /// Type and id.
-    fn name(&self) -> (Type, &'c str) {
+    pub(crate) fn name(&self) -> (Type, &'c str) {
         match *self {
             Self::Encounter(i) => (Type::Encounter, &i.id),
             Self::Condition(i) => (Type::Condition, &i.id),
@@ -136,18 +139,21 @@ fn medication_type(item: &Medication) -> Type {
 
 /// The fullUrls of a Bundle's resources, and so what its references say.
 pub(crate) struct Links<'c> {
+    form: Form,
     patient: String,
     urls: HashMap<(Type, &'c str), String>,
 }
 
 impl<'c> Links<'c> {
-    fn new(content: &'c RecordContent) -> Self {
+    pub(crate) fn new(content: &'c RecordContent, form: Form) -> Self {
         let patient = match content.patient.source_id.as_deref() {
             Some(id) if is_uuid(id) => format!("urn:uuid:{id}"),
             _ => {
                 // Two patients without an id must not get the same one, should their files be put together.
                 let mut text = String::new();
-                Object::write(&mut text, |o| patient(o, &content.patient));
+                Object::write(&mut text, |o| {
+                    patient(o, &content.patient, Form::Collection)
+                });
                 format!("urn:uuid:{}", stable_uuid(&["Patient", &text]))
             }
         };
@@ -162,7 +168,60 @@ impl<'c> Links<'c> {
             taken.insert(url.clone());
             urls.insert((item_type, id), url);
         }
-        Self { patient, urls }
+        Self {
+            form,
+            patient,
+            urls,
+        }
+    }
+
+    /// Whether this is a patient summary.
+    pub(crate) fn is_ips(&self) -> bool {
+        self.form == Form::Ips
+    }
+
+    /// The Patient's fullUrl.
+    pub(crate) fn patient_url(&self) -> &str {
+        &self.patient
+    }
+
+    /// A resource's fullUrl.
+    pub(crate) fn url(&self, resource: &Resource<'c>) -> Option<&str> {
+        self.urls.get(&resource.name()).map(String::as_str)
+    }
+
+    /// The Bundle entry of the Patient.
+    pub(crate) fn patient_entry(&self, o: &mut Object<'_>, content: &RecordContent) {
+        o.str("fullUrl", &self.patient);
+        o.object("resource", |o| patient(o, &content.patient, self.form));
+    }
+
+    /// The Bundle entry of another resource.
+    pub(crate) fn entry(&self, o: &mut Object<'_>, resource: &Resource<'c>) {
+        o.opt("fullUrl", self.url(resource));
+        o.object("resource", |o| self.resource(o, resource));
+    }
+
+    /// A code that a patient summary must have.
+    pub(crate) fn code(&self, o: &mut Object<'_>, code: &CodeableConcept) {
+        if !o.object("code", |o| concept(o, code)) && self.is_ips() {
+            o.object("code", absent);
+        }
+    }
+
+    /// A time that a patient summary must have.
+    pub(crate) fn timing(
+        &self,
+        o: &mut Object<'_>,
+        base: &str,
+        forms: Forms,
+        value: Option<&Timing>,
+    ) {
+        if self.is_ips() {
+            required_timing(o, base, forms, value);
+        } else {
+            optional_timing(o, base, forms, value);
+        }
     }
 
     fn resource(&self, o: &mut Object<'_>, resource: &Resource<'_>) {

@@ -7,7 +7,7 @@ use crate::write::bundle::{Links, Type};
 use crate::write::datatypes::{
     Forms, absent, coding, concept, concepts, named, named_list, optional_concept,
     optional_quantity, optional_timing, period, remark, required_code, required_concept,
-    status_concept,
+    required_timing, status_concept,
 };
 use crate::write::json::Object;
 
@@ -30,7 +30,7 @@ impl Links<'_> {
         o.opt("type", item.kind.as_deref());
         o.strs("category", &item.category);
         o.opt("criticality", item.criticality.as_deref());
-        o.object("code", |o| concept(o, &item.code));
+        self.code(o, &item.code);
         self.patient(o, "patient");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
         optional_timing(o, "onset", Forms::ALL, item.onset.as_ref());
@@ -65,7 +65,7 @@ impl Links<'_> {
         );
         concepts(o, "category", &item.category);
         optional_concept(o, "severity", item.severity.as_ref());
-        o.object("code", |o| concept(o, &item.code));
+        self.code(o, &item.code);
         concepts(o, "bodySite", &item.body_site);
         self.patient(o, "subject");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
@@ -81,10 +81,7 @@ impl Links<'_> {
         required_concept(o, "vaccineCode", &item.code);
         self.patient(o, "patient");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
-        if !matches!(item.occurrence, Some(Timing::DateTime(_) | Timing::Text(_))) {
-            o.object("_occurrenceDateTime", absent);
-        }
-        optional_timing(
+        required_timing(
             o,
             "occurrence",
             Forms::DATE_TIME_OR_STRING,
@@ -101,10 +98,10 @@ impl Links<'_> {
     pub(crate) fn procedure(&self, o: &mut Object<'_>, item: &Procedure) {
         self.head(o, Type::Procedure, &item.id);
         required_code(o, "status", item.status.as_deref());
-        o.object("code", |o| concept(o, &item.code));
+        self.code(o, &item.code);
         self.patient(o, "subject");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
-        optional_timing(o, "performed", Forms::ALL, item.performed.as_ref());
+        self.timing(o, "performed", Forms::ALL, item.performed.as_ref());
         concepts(o, "reasonCode", &item.reason);
         self.links(
             o,
@@ -174,17 +171,25 @@ impl Links<'_> {
     }
 }
 
-/// Clinical status of an allergy or condition. R4 wants one unless the item was entered in error (invariants
-/// `ait-1` and `con-3`).
+/// Clinical status of an allergy or condition. R4 wants one unless the item was entered in error, and then forbids
+/// it (invariants `ait-1`, `ait-2`, `con-3` and `con-5`): what the record has stands in an extension of ours.
 fn clinical_status(
     o: &mut Object<'_>,
     system: &str,
     status: Option<&str>,
     verification: Option<&str>,
 ) {
+    let in_error = verification == Some("entered-in-error");
     match status {
-        None if verification != Some("entered-in-error") => {
+        None if in_error => {}
+        None => {
             o.object("clinicalStatus", absent);
+        }
+        Some(status) if in_error => {
+            o.list("extension", &[status], |e, status| {
+                e.str("url", urls::EXT_CLINICAL_STATUS);
+                e.str("valueCode", status);
+            });
         }
         status => status_concept(o, "clinicalStatus", system, status),
     }

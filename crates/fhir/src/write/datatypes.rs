@@ -26,8 +26,8 @@ pub(crate) fn optional_concept(o: &mut Object<'_>, name: &str, value: Option<&Co
 }
 
 /// Concepts.
-pub(crate) fn concepts(o: &mut Object<'_>, name: &str, values: &[CodeableConcept]) {
-    o.list(name, values, concept);
+pub(crate) fn concepts(o: &mut Object<'_>, name: &str, values: &[CodeableConcept]) -> bool {
+    o.list(name, values, concept)
 }
 
 /// A concept that FHIR requires: where there is none, it says that it is unknown.
@@ -104,8 +104,8 @@ pub(crate) fn named(o: &mut Object<'_>, name: &str, who: Option<&str>) {
 }
 
 /// Several of them.
-pub(crate) fn named_list(o: &mut Object<'_>, name: &str, who: &[String]) {
-    o.list(name, who, |r, who| r.str("display", who));
+pub(crate) fn named_list(o: &mut Object<'_>, name: &str, who: &[String]) -> bool {
+    o.list(name, who, |r, who| r.str("display", who))
 }
 
 /// Which forms a `…[x]` element may have, beside a dateTime.
@@ -139,6 +139,16 @@ impl Forms {
         age: false,
         string: true,
     };
+    /// Whether a time has one of them.
+    pub(crate) fn has(self, value: &Timing) -> bool {
+        match value {
+            Timing::DateTime(at) => self.date_time && !at.is_empty(),
+            Timing::Period(p) => self.period && *p != Period::default(),
+            Timing::Age(age) => self.age && *age != Quantity::default(),
+            Timing::Text(words) => self.string && !words.is_empty(),
+        }
+    }
+
     /// The element does not exist.
     pub(crate) const NONE: Self = Self {
         date_time: false,
@@ -175,9 +185,41 @@ pub(crate) fn optional_timing(
 ) {
     let Some(value) = value else { return };
     if !timing(o, base, forms, value) {
-        o.list("extension", &[value], |e, value| {
-            e.str("url", urls::EXT_TIMING);
-            timing(e, "value", Forms::ALL, value);
-        });
+        o.list("extension", &[value], |e, value| timing_extension(e, value));
+    }
+}
+
+/// The same where the element is required: without a time that it can have, it says that it is unknown.
+pub(crate) fn required_timing(
+    o: &mut Object<'_>,
+    base: &str,
+    forms: Forms,
+    value: Option<&Timing>,
+) {
+    if !value.is_some_and(|value| forms.has(value)) {
+        o.object(&format!("_{base}DateTime"), absent);
+    }
+    optional_timing(o, base, forms, value);
+}
+
+/// The extension for a time that its element has no form for.
+pub(crate) fn timing_extension(e: &mut Object<'_>, value: &Timing) {
+    e.str("url", urls::EXT_TIMING);
+    timing(e, "value", Forms::ALL, value);
+}
+
+/// An `instant` that may be absent. One that is only a date, as some systems write it, is no instant, and is
+/// put into an extension of ours.
+pub(crate) fn instant(o: &mut Object<'_>, name: &str, value: Option<&str>) {
+    match value {
+        Some(date) if !date.is_empty() && !date.contains('T') => {
+            o.object(&format!("_{name}"), |o| {
+                o.list("extension", &[()], |e, ()| {
+                    e.str("url", urls::EXT_TIMING);
+                    e.str("valueDateTime", date);
+                });
+            });
+        }
+        value => o.opt(name, value),
     }
 }

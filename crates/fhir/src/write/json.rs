@@ -80,6 +80,17 @@ impl<'w> Object<'w> {
         }
     }
 
+    /// Elements that are already written: names and values with commas between them.
+    pub(crate) fn raw(&mut self, elements: &str) {
+        if elements.is_empty() {
+            return;
+        }
+        if self.out.len() > self.start {
+            self.out.push(',');
+        }
+        self.out.push_str(elements);
+    }
+
     fn literal(&mut self, name: &str, value: &str) {
         self.name(name);
         self.out.push_str(value);

@@ -6,15 +6,20 @@ use crate::urls;
 use crate::write::bundle::{Links, Type};
 use crate::write::datatypes::{
     Forms, concepts, named, optional_concept, optional_timing, quantity, remark, required_code,
-    required_concept,
+    required_concept, timing_extension,
 };
 use crate::write::json::Object;
 
 impl Links<'_> {
     pub(crate) fn medication(&self, o: &mut Object<'_>, item: &Medication) {
         match item.kind {
-            MedicationKind::MedicationRequest => self.medication_request(o, item),
-            MedicationKind::MedicationStatement => self.medication_statement(o, item),
+            MedicationKind::MedicationRequest if !self.is_ips() => {
+                self.medication_request(o, item);
+            }
+            // A patient summary says what is taken, whoever ordered it.
+            MedicationKind::MedicationRequest | MedicationKind::MedicationStatement => {
+                self.medication_statement(o, item)
+            }
         }
     }
 
@@ -36,26 +41,27 @@ impl Links<'_> {
 
     fn medication_statement(&self, o: &mut Object<'_>, item: &Medication) {
         self.head(o, Type::MedicationStatement, &item.id);
-        // One list of extensions: a statement may need two.
-        let effective = item
-            .effective
-            .as_ref()
-            .filter(|t| !matches!(t, Timing::DateTime(_) | Timing::Period(_)));
+        // One list of extensions: a statement may need several.
+        let forms = Forms::DATE_TIME_OR_PERIOD;
+        let (effective, aside) = match &item.effective {
+            Some(time) if !forms.has(time) => (None, Some(time)),
+            time => (time.as_ref(), None),
+        };
+        let is_request = item.kind == MedicationKind::MedicationRequest;
         let extensions = [
-            (urls::EXT_INTENT, item.intent.is_some()),
-            (urls::EXT_TIMING, effective.is_some()),
+            is_request.then_some(Extension::Code(urls::EXT_MEDICATION_KIND, REQUEST)),
+            item.intent
+                .as_deref()
+                .map(|intent| Extension::Code(urls::EXT_INTENT, intent)),
+            aside.map(Extension::Timing),
         ];
-        o.list("extension", &extensions, |o, (url, needed)| {
-            if !needed {
-                return;
+        o.list("extension", &extensions, |e, extension| match extension {
+            Some(Extension::Code(url, code)) if !code.is_empty() => {
+                e.str("url", url);
+                e.str("valueCode", code);
             }
-            o.str("url", url);
-            match (*url, effective) {
-                (urls::EXT_TIMING, Some(timing)) => {
-                    crate::write::datatypes::timing(o, "value", Forms::ALL, timing);
-                }
-                _ => o.opt("valueCode", item.intent.as_deref()),
-            }
+            Some(Extension::Timing(time)) => timing_extension(e, time),
+            _ => {}
         });
         required_code(o, "status", item.status.as_deref());
         if let Some(why) = &item.status_reason {
@@ -64,14 +70,7 @@ impl Links<'_> {
         required_concept(o, "medicationCodeableConcept", &item.code);
         self.patient(o, "subject");
         self.link(o, "context", Type::Encounter, item.encounter.as_deref());
-        if effective.is_none() {
-            optional_timing(
-                o,
-                "effective",
-                Forms::DATE_TIME_OR_PERIOD,
-                item.effective.as_ref(),
-            );
-        }
+        self.timing(o, "effective", forms, effective);
         o.opt("dateAsserted", item.authored_on.as_deref());
         named(o, "informationSource", item.requester.as_deref());
         self.medication_tail(o, item, "dosage");
@@ -88,6 +87,17 @@ impl Links<'_> {
         remark(o, item.note.as_deref());
         o.list(dosage_name, &item.dosage, dosage);
     }
+}
+
+/// What a MedicationRequest of the record is called where a summary writes it as a statement.
+const REQUEST: &str = "MedicationRequest";
+
+/// One of a statement's extensions.
+enum Extension<'c> {
+    /// URL and code.
+    Code(&'static str, &'c str),
+    /// A time that `effective[x]` has no form for.
+    Timing(&'c Timing),
 }
 
 fn dosage(o: &mut Object<'_>, dosage: &Dosage) {

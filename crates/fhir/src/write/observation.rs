@@ -5,7 +5,7 @@ use salus_record::model::*;
 use crate::write::bundle::{Links, Type};
 use crate::write::clinical::plain_text;
 use crate::write::datatypes::{
-    Forms, concept, concepts, named_list, optional_concept, optional_quantity, optional_timing,
+    Forms, absent, concept, concepts, instant, named_list, optional_concept, optional_quantity,
     period, quantity, remark, required_code, required_concept,
 };
 use crate::write::json::Object;
@@ -18,14 +18,16 @@ impl Links<'_> {
         required_concept(o, "code", &item.code);
         self.patient(o, "subject");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
-        optional_timing(
+        self.timing(
             o,
             "effective",
             Forms::DATE_TIME_OR_PERIOD,
             item.effective.as_ref(),
         );
-        o.opt("issued", item.issued.as_deref());
-        named_list(o, "performer", &item.performer);
+        instant(o, "issued", item.issued.as_deref());
+        if !named_list(o, "performer", &item.performer) && self.is_ips() {
+            o.list("performer", &[()], |o, ()| absent(o));
+        }
         value(o, item.value.as_ref());
         optional_concept(o, "dataAbsentReason", item.data_absent_reason.as_ref());
         concepts(o, "interpretation", &item.interpretation);
@@ -52,17 +54,19 @@ impl Links<'_> {
     pub(crate) fn diagnostic_report(&self, o: &mut Object<'_>, item: &DiagnosticReport) {
         self.head(o, Type::DiagnosticReport, &item.id);
         required_code(o, "status", item.status.as_deref());
-        concepts(o, "category", &item.category);
+        if !concepts(o, "category", &item.category) && self.is_ips() {
+            o.list("category", &[()], |o, ()| absent(o));
+        }
         required_concept(o, "code", &item.code);
         self.patient(o, "subject");
         self.link(o, "encounter", Type::Encounter, item.encounter.as_deref());
-        optional_timing(
+        self.timing(
             o,
             "effective",
             Forms::DATE_TIME_OR_PERIOD,
             item.effective.as_ref(),
         );
-        o.opt("issued", item.issued.as_deref());
+        instant(o, "issued", item.issued.as_deref());
         named_list(o, "performer", &item.performer);
         self.links(o, "result", Type::Observation, &item.results);
         o.opt("conclusion", item.conclusion.as_deref());

@@ -4,11 +4,13 @@ use salus_record::model::*;
 
 use crate::ids::is_id;
 use crate::urls;
-use crate::write::datatypes::{concept, optional_concept};
+use crate::write::bundle::Form;
+use crate::write::datatypes::{absent, concept, optional_concept};
 use crate::write::json::Object;
 
-/// Writes the elements of a Patient.
-pub(crate) fn patient(o: &mut Object<'_>, patient: &Patient) {
+/// Writes the elements of a Patient. A patient summary must have a name and a date of birth, or say that they are
+/// unknown (IPS profile `Patient-uv-ips`).
+pub(crate) fn patient(o: &mut Object<'_>, patient: &Patient, form: Form) {
     o.str("resourceType", "Patient");
     match patient.source_id.as_deref() {
         Some(id) if is_id(id) => o.str("id", id),
@@ -38,7 +40,15 @@ pub(crate) fn patient(o: &mut Object<'_>, patient: &Patient) {
         o.opt("system", identifier.system.as_deref());
         o.opt("value", identifier.value.as_deref());
     });
+    let is_ips = form == Form::Ips;
     o.list("name", &[patient], |o, patient| {
+        if is_ips {
+            if patient.family.is_some() || !patient.given.is_empty() {
+                o.str("text", &whole_name(patient));
+            } else {
+                o.object("_text", absent);
+            }
+        }
         o.opt("family", patient.family.as_deref());
         o.strs("given", &patient.given);
         o.strs("prefix", &patient.prefix);
@@ -52,7 +62,12 @@ pub(crate) fn patient(o: &mut Object<'_>, patient: &Patient) {
         }
     });
     o.str("gender", patient.sex.as_str());
-    o.opt("birthDate", patient.birth_date.as_deref());
+    match patient.birth_date.as_deref() {
+        None if is_ips => {
+            o.object("_birthDate", absent);
+        }
+        date => o.opt("birthDate", date),
+    }
     match patient.deceased.as_deref() {
         Some("true") => o.boolean("deceasedBoolean", Some(true)),
         at => o.opt("deceasedDateTime", at),
@@ -72,4 +87,16 @@ pub(crate) fn patient(o: &mut Object<'_>, patient: &Patient) {
             o.object("language", |o| concept(o, language));
         },
     );
+}
+
+/// The name as people say it, all parts of it.
+pub(crate) fn whole_name(patient: &Patient) -> String {
+    let parts = patient
+        .prefix
+        .iter()
+        .chain(&patient.given)
+        .chain(&patient.family)
+        .chain(&patient.suffix);
+    let parts: Vec<&str> = parts.map(String::as_str).collect();
+    parts.join(" ")
 }
