@@ -1,6 +1,6 @@
 //! What goes into the store in one piece.
 
-use salus_audit::{Entry, EntryHash, LogId};
+use salus_audit::{ChainId, Entry, EntryHash, LogId};
 use salus_vault::IndexKey;
 
 use crate::error::StoreError;
@@ -19,6 +19,9 @@ pub const MAX_REFUSED: u64 = 1_024;
 /// The longest refused entry's row in bytes: the reason and as much of it as is worth keeping.
 pub const MAX_REFUSED_BYTES: usize = 16 * 1024;
 
+/// The longest statement in bytes: five ids and numbers, and a signature, take about 230.
+pub const MAX_STATEMENT_BYTES: usize = 512;
+
 /// Everything of one transaction. All of it is on the disk when [`Store::commit`] returns, or
 /// nothing of it is.
 ///
@@ -27,13 +30,20 @@ pub const MAX_REFUSED_BYTES: usize = 16 * 1024;
 /// [`Store::commit`]: crate::Store::commit
 #[derive(Default)]
 pub struct Batch {
-    /// Accepted entries, in any order. Each follows the last one held of its chain, or another one
-    /// of this batch, or is one that is held already; one that is held without its payload gets it.
+    /// Accepted entries of the chains' trunks, in any order. Each follows the last one held of its
+    /// chain, or another one of this batch, or is one that is held already; one that is held without
+    /// its payload gets it.
     pub entries: Vec<Entry>,
+    /// Accepted entries of forks, in any order, each with the id of its line. A line begins with
+    /// `seq` 0, or after an entry of the same chain that is held, or that this batch brings, on
+    /// whatever line; from there on it grows as a trunk does.
+    pub forks: Vec<(ChainId, Entry)>,
     /// Leaves of this incarnation's own tree, with their indices: the next ones, in order.
     pub own_leaves: Vec<(u64, [u8; 32])>,
     /// A new incarnation begins: the leaves held are those of another tree, and go first.
     pub restart_tree: bool,
+    /// What other clinics said of their chains in a log; each replaces the chain's last one.
+    pub statements: Vec<(LogId, ChainId, Vec<u8>)>,
     /// What a locked node shows and compares of a log.
     pub summaries: Vec<(LogId, Vec<u8>)>,
     /// Rows of the patient index, in the clear; none takes the row out. Needs `index_key`.
@@ -74,6 +84,13 @@ impl Batch {
         {
             return invalid("a summary is too long");
         }
+        if self
+            .statements
+            .iter()
+            .any(|(.., statement)| statement.len() > MAX_STATEMENT_BYTES)
+        {
+            return invalid("a statement is too long");
+        }
         let caches = self.index_rows.iter().chain(&self.snapshots);
         if caches
             .flat_map(|(_, row)| row)
@@ -105,6 +122,8 @@ impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Batch")
             .field("entries", &self.entries.len())
+            .field("forks", &self.forks.len())
+            .field("statements", &self.statements.len())
             .field("own_leaves", &self.own_leaves.len())
             .field("summaries", &self.summaries.len())
             .field("index_rows", &self.index_rows.len())

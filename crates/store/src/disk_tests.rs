@@ -1,12 +1,12 @@
-//! Disks that are full, that lose writes, and how fast they are.
+//! Disks that are full or may not be written, and how fast they are.
 
 use std::fs;
 use std::time::Instant;
 
 use salus_audit::Entry;
 
-use crate::fixture::{Disk, Folder, Op, Truth, Writer, log_id, storage_key};
-use crate::{Batch, Store, StoreError};
+use crate::fixture::{Disk, Folder, Truth, Writer, log_id, storage_key};
+use crate::{Batch, Store, StoreError, v1_tests};
 
 fn entries(entries: Vec<Entry>) -> Batch {
     Batch {
@@ -19,7 +19,7 @@ fn entries(entries: Vec<Entry>) -> Batch {
 fn a_full_disk_takes_nothing_in_keeps_everything_and_goes_on_when_there_is_room() {
     let (folder, truth, disk) = (Folder::new(), Truth::example(), Disk::new());
     let medium = || disk.medium(&folder.path());
-    let store = Store::create_in(medium(), &folder.path(), &storage_key()).unwrap();
+    let store = Store::create_in(medium(), &storage_key()).unwrap();
     store.commit(truth.batch()).unwrap();
     let size = fs::metadata(folder.path()).unwrap().len();
     disk.set_room(size);
@@ -43,96 +43,83 @@ fn a_full_disk_takes_nothing_in_keeps_everything_and_goes_on_when_there_is_room(
     store.commit(entries(big.clone())).unwrap();
     assert_eq!(store.log_headers(log_id(4)).unwrap().len(), 2_000);
     drop(store);
-    let store = Store::open_in(medium(), &folder.path(), &storage_key(), false).unwrap();
+    let store = Store::open_in(medium(), &storage_key(), false).unwrap();
     assert_eq!(store.log_headers(log_id(4)).unwrap().len(), 2_000);
     assert_eq!(store.check_integrity().unwrap(), []);
 }
 
-/// A disk that loses, at a power cut, any of the writes that it was not told to keep yet.
 #[test]
-fn a_power_cut_at_any_moment_takes_nothing_that_was_promised() {
+fn a_disk_that_is_full_when_a_store_is_made_upgraded_or_restored_harms_nothing() {
+    // Made: nothing is left of it.
     let (folder, disk) = (Folder::new(), Disk::new());
-    let medium = disk.medium(&folder.path());
-    let store = Store::create_in(medium, &folder.path(), &storage_key()).unwrap();
-    disk.log(Op::Promise(0));
-    let mut writer = Writer::new(log_id(1), 1);
-    let mut all = Vec::new();
-    for round in 1..=3 {
-        let more = writer.many(20, 700);
-        let own_leaves = (all.len() as u64..)
-            .zip(more.iter().map(Entry::leaf))
-            .collect();
-        store
-            .commit(Batch {
-                entries: more.clone(),
-                own_leaves,
-                ..Batch::default()
-            })
-            .unwrap();
-        all.extend(more);
-        disk.log(Op::Promise(20 * round));
+    disk.set_room(8_192);
+    let error = Store::create_in(disk.medium(&folder.path()), &storage_key()).unwrap_err();
+    assert!(matches!(error, StoreError::Full), "{error}");
+    assert!(!folder.path().exists());
+    // Upgraded: it stays as it was, or the upgrade found room in the file.
+    let size = v1_tests::folder().bytes().len() as u64;
+    for room in [0, size, size + 4_096, size + 65_536] {
+        let (folder, disk) = (v1_tests::folder(), Disk::new());
+        disk.set_room(room);
+        match Store::open_in(disk.medium(&folder.path()), &storage_key(), false) {
+            Ok(store) => assert_eq!(v1_tests::truth().check(&store), 0),
+            Err(error) => assert!(matches!(error, StoreError::Full), "{error}"),
+        }
+        let store = folder.open().unwrap();
+        assert_eq!(v1_tests::truth().check(&store), 0, "room {room}");
+        assert_eq!(store.check_integrity().unwrap(), [], "room {room}");
     }
-    drop(store);
-    let ops = disk.ops.lock().unwrap().clone();
-
-    let begin = ops
-        .iter()
-        .position(|op| matches!(op, Op::Promise(0)))
-        .unwrap();
-    let (mut kept, mut loose, mut promised) = (Vec::new(), Vec::new(), 0);
-    let (mut images, mut seed) = (0, 1_u64);
-    for (at, op) in ops.iter().enumerate() {
-        match op {
-            Op::Sync => kept.append(&mut loose),
-            Op::Promise(entries) => promised = *entries,
-            op => loose.push(op.clone()),
-        }
-        if at < begin || matches!(op, Op::Write(..)) && at % 11 != 0 {
-            continue;
-        }
-        // All loose writes lost, all there, and some of them.
-        for lost in 0..4_u64 {
-            let mut image = Vec::new();
-            kept.iter().for_each(|op| apply(&mut image, op));
-            for op in &loose {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                if lost == 1 || lost > 1 && seed >> 63 == 0 {
-                    apply(&mut image, op);
-                }
-            }
-            images += 1;
-            let cut = Folder::new();
-            fs::write(cut.path(), &image).unwrap();
-            let store = cut
-                .open()
-                .unwrap_or_else(|error| panic!("cut {at}.{lost}: {error}"));
-            assert_eq!(store.problems(), [], "cut {at}.{lost}");
-            let held = store.log_headers(log_id(1)).unwrap().len();
-            assert!(
-                held as u64 >= promised && held.is_multiple_of(20),
-                "cut {at}.{lost}: {held} entries"
-            );
-            assert_eq!(store.own_leaves(0).unwrap().len(), held);
-            store.commit(entries(all.clone())).unwrap();
-            assert_eq!(store.log_headers(log_id(1)).unwrap().len(), 60);
-        }
+    // Restored: nothing is left of it, and the next attempt succeeds.
+    let (folder, truth) = (Folder::new(), Truth::example());
+    let store = folder.create();
+    store.commit(truth.batch()).unwrap();
+    let mut backup = Vec::new();
+    store.backup(&mut backup).unwrap();
+    let (folder, disk) = (Folder::new(), Disk::new());
+    let restore = || {
+        let medium = disk.medium(&folder.path());
+        Store::restore_in(medium, &storage_key(), &mut &backup[..])
+    };
+    for room in [0, 4_096, 50_000, 100_000] {
+        disk.set_room(room);
+        let error = restore().unwrap_err();
+        assert!(matches!(error, StoreError::Full), "room {room}: {error}");
+        let left = fs::read_dir(folder.path().parent().unwrap()).unwrap();
+        assert_eq!(left.count(), 0, "room {room}");
     }
-    assert!(images > 60, "{images} images");
+    disk.set_room(u64::MAX);
+    assert_eq!(truth.check(&restore().unwrap()), 0);
 }
 
-fn apply(image: &mut Vec<u8>, op: &Op) {
-    match op {
-        Op::Write(offset, data) => {
-            let start = usize::try_from(*offset).unwrap();
-            let end = start + data.len();
-            if image.len() < end {
-                image.resize(end, 0);
-            }
-            image[start..end].copy_from_slice(data);
-        }
-        Op::SetLen(len) => image.resize(usize::try_from(*len).unwrap(), 0),
-        Op::Sync | Op::Promise(_) => {}
-    }
+#[test]
+fn a_store_that_may_not_be_written_opens_for_reading_and_says_so() {
+    let (folder, truth, disk) = (Folder::new(), Truth::example(), Disk::new());
+    let store = folder.create();
+    store.commit(truth.batch()).unwrap();
+    store.close().unwrap();
+    let bytes = folder.bytes();
+    disk.set_read_only();
+    let open = || Store::open_in(disk.medium(&folder.path()), &storage_key(), false);
+    let store = open().unwrap();
+    assert_eq!(truth.check(&store), 0);
+    assert!(store.is_read_only());
+    let [problem] = store.problems()[..] else {
+        panic!("{:?}", store.problems())
+    };
+    assert_eq!(problem.table, "file");
+    let error = store.commit(truth.batch()).unwrap_err();
+    assert!(matches!(error, StoreError::NotWritable), "{error}");
+    assert_eq!(store.check_integrity().unwrap(), [problem]);
+    let mut backup = Vec::new();
+    store.backup(&mut backup).unwrap();
+    store.close().unwrap();
+    assert_eq!(folder.bytes(), bytes);
+    // As a crash leaves it, redb would have to write to it first.
+    let store = folder.open().unwrap();
+    store.commit(Batch::default()).unwrap();
+    let crashed = folder.copy_with(&folder.bytes());
+    let error = Store::open_in(disk.medium(&crashed.path()), &storage_key(), false).unwrap_err();
+    assert!(error.to_string().contains("may not be written"), "{error}");
 }
 
 /// `cargo test -p salus-store -- --ignored --nocapture speed`

@@ -5,14 +5,16 @@ use std::io;
 
 use salus_audit::{ChainId, LogId};
 
+use crate::medium::ReadOnly;
+
 /// One thing that is wrong in the store, and where. It names tables and ids, never content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// The table, or `file` for the file around them.
+    /// The table, or `file` for the file around them, or `mark` for the one beside it.
     pub table: &'static str,
     /// The log, where it is known.
     pub log: Option<LogId>,
-    /// The chain, where it is known.
+    /// The chain, or the line of a fork, where it is known.
     pub chain: Option<ChainId>,
     /// The position: `seq` in a chain, or the number of a leaf or a refused entry.
     pub seq: Option<u64>,
@@ -101,24 +103,33 @@ pub enum StoreError {
     /// The operating system reported an error.
     #[error("the store's file could not be read or written")]
     Io(#[source] io::Error),
-    /// Written by another version.
-    #[error("the store has version {found}; this program reads version {expected}")]
+    /// The system lets us read the store's file and not write it.
+    #[error("the store's file may not be written: it is open for reading only")]
+    NotWritable,
+    /// A newer program has written the store. Nothing was changed.
+    #[error(
+        "the store has version {found} and this program reads up to version {expected}: open it with \
+         the newer program that wrote it"
+    )]
     Version {
         /// The file's version.
         found: u32,
-        /// The version that this program reads.
+        /// The newest version that this program reads.
         expected: u32,
     },
-    /// An entry does not follow the last one held of its chain.
+    /// A backup can't be restored: it is cut short, changed, or none.
+    #[error("the backup can't be restored: {0}")]
+    Backup(&'static str),
+    /// An entry does not follow the last one held of its line, or its line begins nowhere.
     #[error("an entry of log {log} does not follow on its chain: {seq} was given, {next} is next")]
     OutOfOrder {
         /// The log.
         log: LogId,
-        /// The chain.
+        /// The chain, or the fork's line.
         chain: ChainId,
         /// The entry's position.
         seq: u64,
-        /// The position that the chain has next.
+        /// The position that the line has next.
         next: u64,
     },
     /// Another entry stands at an entry's position already; neither replaces the other.
@@ -126,7 +137,7 @@ pub enum StoreError {
     Conflict {
         /// The log.
         log: LogId,
-        /// The chain.
+        /// The chain, or the fork's line.
         chain: ChainId,
         /// The position.
         seq: u64,
@@ -137,6 +148,15 @@ pub enum StoreError {
     /// The file is not open: it could not be opened again after an error. The next call tries again.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<ReadOnly> for StoreError {
+    fn from(why: ReadOnly) -> Self {
+        match why {
+            ReadOnly::Damaged => Self::ReadOnly,
+            ReadOnly::NotWritable => Self::NotWritable,
+        }
+    }
 }
 
 impl From<Problem> for StoreError {

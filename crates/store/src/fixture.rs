@@ -1,18 +1,20 @@
 //! What the tests of this crate share: a writer of entries, a filled store, a disk to play with.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
-use salus_audit::{Draft, Entry, EntryHash, Kind, LogId, Position, Scope, SigningKey};
+use salus_audit::{ChainId, Draft, Entry, EntryHash, Kind, LogId, Position, Scope, SigningKey};
 use salus_vault::{IndexKey, StorageKey};
 
 use crate::batch::Batch;
-use crate::db::Medium;
 use crate::error::StoreError;
+use crate::medium::Medium;
+use crate::read::Line;
 use crate::store::Store;
 
 pub(crate) fn log_id(n: u8) -> LogId {
@@ -52,14 +54,29 @@ impl Writer {
         }
     }
 
+    /// A writer that goes on after an entry of the same chain, as one that lies does.
+    pub(crate) fn after(chain: u8, before: &Entry) -> Self {
+        let mut writer = Self::new(before.header().log, chain);
+        assert_eq!(writer.position.chain, before.header().chain);
+        writer.position.seq = before.header().seq + 1;
+        writer.position.tree_index = before.header().tree_index + 1;
+        writer.position.prev = Some(before.hash());
+        writer
+    }
+
     pub(crate) fn next(&mut self, payload: &[u8]) -> Entry {
+        self.next_of(Kind::Edit, payload)
+    }
+
+    pub(crate) fn next_of(&mut self, kind: Kind, payload: &[u8]) -> Entry {
+        let sealed = !kind.is_clear();
         let draft = Draft {
             log: self.log,
             parents: Vec::new(),
             authority: Vec::new(),
-            kind: Kind::Edit,
-            scope: Some(Scope::Note),
-            epoch: Some(EntryHash::from_bytes([0xe0; 32])),
+            kind,
+            scope: sealed.then_some(Scope::Note),
+            epoch: sealed.then_some(EntryHash::from_bytes([0xe0; 32])),
             blobs: Vec::new(),
             time_ms: 1_700_000_000_000,
             actor: self.actor.actor(),
@@ -87,8 +104,11 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new() -> Self {
+        // In memory where the system has a folder there: hundreds of stores are opened, and each
+        // waits for the disk several times.
+        let in_memory = tempfile::tempdir_in("/dev/shm");
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: in_memory.or_else(|_| tempfile::tempdir()).unwrap(),
         }
     }
 
@@ -125,6 +145,8 @@ impl Folder {
 #[derive(Default)]
 pub(crate) struct Truth {
     pub entries: Vec<Entry>,
+    pub forks: Vec<(ChainId, Entry)>,
+    pub statements: Vec<(LogId, ChainId, Vec<u8>)>,
     pub summaries: Vec<(LogId, Vec<u8>)>,
     pub index_rows: Vec<(LogId, Vec<u8>)>,
     pub snapshots: Vec<(LogId, Vec<u8>)>,
@@ -136,17 +158,29 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// Three logs, two chains in the first, everything that can be kept.
+    /// Three logs, two chains in the first, forks of one, everything that can be kept.
     pub(crate) fn example() -> Self {
         let mut entries = Writer::new(log_id(1), 0x11).many(12, 300);
         entries.extend(Writer::new(log_id(1), 0x12).many(5, 2_000));
         entries.extend(Writer::new(log_id(2), 0x11).many(8, 40));
         entries.extend(Writer::new(log_id(3), 0x13).many(3, 9_000));
         let logs = [1, 2, 3].map(log_id);
+        let line = |n| ChainId::from_bytes([n; 32]);
+        let fork = |n, entries: Vec<Entry>| entries.into_iter().map(move |entry| (line(n), entry));
+        let first = Writer::after(0x11, &entries[4]).many(3, 100);
+        let second = Writer::after(0x11, &first[1]).many(2, 50);
+        let mut forks: Vec<_> = fork(0xf1, first).chain(fork(0xf2, second)).collect();
+        forks.extend(fork(0xf3, Writer::new(log_id(1), 0x12).many(1, 60)));
         let text = |what: &str, log: &LogId| format!("{what} of {log}: Maria Musterfrau").into();
         Self {
             leaves: entries.iter().map(Entry::leaf).collect(),
+            statements: vec![
+                (logs[0], entries[0].header().chain, b"a statement".to_vec()),
+                (logs[0], line(9), b"another statement".to_vec()),
+                (logs[1], entries[0].header().chain, vec![7; 512]),
+            ],
             entries,
+            forks,
             summaries: logs
                 .iter()
                 .map(|log| (*log, text("summary", log)))
@@ -179,6 +213,8 @@ impl Truth {
         };
         Batch {
             entries: self.entries.clone(),
+            forks: self.forks.clone(),
+            statements: self.statements.clone(),
             own_leaves: (0..).zip(self.leaves.iter().copied()).collect(),
             restart_tree: false,
             summaries: self.summaries.clone(),
@@ -191,6 +227,38 @@ impl Truth {
             meta: self.meta.clone(),
             secrets: self.secrets.clone(),
         }
+    }
+
+    /// Every entry with its line.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (ChainId, &Entry)> {
+        let trunks = self
+            .entries
+            .iter()
+            .map(|entry| (entry.header().chain, entry));
+        trunks.chain(self.forks.iter().map(|(line, entry)| (*line, entry)))
+    }
+
+    fn of(&self, log: LogId) -> impl Iterator<Item = (ChainId, Entry)> {
+        self.lines()
+            .filter(move |(_, entry)| entry.header().log == log)
+            .map(|(line, entry)| (line, entry.clone()))
+    }
+
+    pub(crate) fn heights(&self, log: LogId) -> BTreeMap<ChainId, Line> {
+        let mut heights = BTreeMap::new();
+        for (line, entry) in self.of(log) {
+            let seq = entry.header().seq;
+            let height = heights.entry(line).or_insert(Line {
+                from: seq,
+                next: seq,
+                tip: entry.hash(),
+            });
+            if seq >= height.next {
+                (height.next, height.tip) = (seq + 1, entry.hash());
+            }
+            height.from = height.from.min(seq);
+        }
+        heights
     }
 
     /// Asks everything; each answer has to be the truth, or an error. Lists may be shorter in a
@@ -214,15 +282,12 @@ impl Truth {
         let key = index_key();
         for n in 1..=4 {
             let log = log_id(n);
-            let bare: Vec<Entry> = self
-                .entries
-                .iter()
-                .filter(|entry| entry.header().log == log)
-                .map(Entry::without_payload)
-                .collect();
-            let bare = by_chain(bare);
+            let bare = by_line(
+                self.of(log)
+                    .map(|(line, entry)| (line, entry.without_payload())),
+            );
             expect(
-                store.log_headers(log).map(|found| by_chain(found) == bare),
+                store.log_headers(log).map(|found| by_line(found) == bare),
                 "headers",
             );
             expect(
@@ -231,6 +296,33 @@ impl Truth {
                         && (found.len() == bare.len() || !problems.is_empty())
                 }),
                 "intact headers",
+            );
+            let replay = by_line(self.of(log).map(|(line, entry)| {
+                let clear = entry.header().kind.is_clear();
+                let entry = if clear {
+                    entry
+                } else {
+                    entry.without_payload()
+                };
+                (line, entry)
+            }));
+            expect(
+                store
+                    .log_entries_for_replay(log)
+                    .map(|found| by_line(found) == replay),
+                "entries for replay",
+            );
+            expect(
+                store.heights(log).map(|found| found == self.heights(log)),
+                "heights",
+            );
+            expect(
+                store.statements(log).map(|found| {
+                    let truth = self.statements.iter().filter(|(of, ..)| *of == log);
+                    let truth: Vec<_> = truth.map(|(_, of, said)| (*of, said.clone())).collect();
+                    by_line(found) == by_line(truth)
+                }),
+                "statements",
             );
             expect(
                 store
@@ -245,13 +337,21 @@ impl Truth {
                 "snapshot",
             );
         }
-        for entry in &self.entries {
+        for (line, entry) in self.lines() {
             let header = entry.header();
-            let (log, chain, seq) = (header.log, header.chain, header.seq);
-            let found = store.entry(log, chain, seq);
+            let (log, seq) = (header.log, header.seq);
+            let found = store.entry(log, line, seq);
             expect(found.map(|found| found.as_ref() == Some(entry)), "entry");
             let found = store.find(&entry.hash());
-            expect(found.map(|found| found == Some((log, chain, seq))), "find");
+            expect(found.map(|found| found == Some((log, line, seq))), "find");
+        }
+        for (log, chain, said) in &self.statements {
+            expect(
+                store
+                    .statement(*log, *chain)
+                    .map(|found| found.as_ref() == Some(said)),
+                "statement",
+            );
         }
         let nowhere = store.find(&EntryHash::from_bytes([0xee; 32]));
         expect(nowhere.map(|found| found.is_none()), "find nothing");
@@ -269,10 +369,12 @@ impl Truth {
         );
         expect(
             store
-                .own_leaves(0)
+                .own_leaves(..)
                 .map(|found| found == self.leaves || damaged),
             "leaves",
         );
+        let tree = self.leaves.iter().copied().collect();
+        expect(store.own_tree().map(|found| found == tree), "tree");
         expect(
             store
                 .refused()
@@ -303,16 +405,18 @@ impl Truth {
     }
 }
 
-/// Chains come in any order, and each in its own.
-pub(crate) fn by_chain(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.sort_by_key(|entry| entry.header().chain);
-    entries
+/// Lines come in any order, and each in its own.
+pub(crate) fn by_line<T>(rows: impl IntoIterator<Item = (ChainId, T)>) -> Vec<(ChainId, T)> {
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by_key(|(line, _)| *line);
+    rows
 }
 
 /// A disk that is full when a test says so, and that remembers what was written to it.
 #[derive(Debug)]
 pub(crate) struct Disk {
     room: AtomicU64,
+    read_only: AtomicBool,
     pub ops: Mutex<Vec<Op>>,
 }
 
@@ -329,12 +433,25 @@ impl Disk {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             room: AtomicU64::new(u64::MAX),
+            read_only: AtomicBool::new(false),
             ops: Mutex::default(),
         })
     }
 
     pub(crate) fn set_room(&self, bytes: u64) {
         self.room.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_read_only(&self) {
+        self.read_only.store(true, Ordering::Relaxed);
+    }
+
+    /// What the system would say of opening the file.
+    pub(crate) fn may_open(&self, write: bool) -> io::Result<()> {
+        match write && self.read_only.load(Ordering::Relaxed) {
+            true => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn medium(self: &Arc<Self>, path: &Path) -> Medium {

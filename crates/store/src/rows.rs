@@ -5,8 +5,6 @@ use std::convert::Infallible;
 use minicbor::{Decoder, Encoder};
 use salus_audit::{ChainId, Entry, EntryHash, LogId};
 
-use crate::tables::Sum;
-
 /// Bytes of a pin.
 const PIN_BYTES: usize = 16;
 
@@ -23,11 +21,15 @@ impl Pin {
     }
 }
 
-/// One chain of a log: its entries have the positions `0..count`.
+/// One unbranched run of a chain's entries in a log: they have the positions `from..next`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChainRow {
+pub(crate) struct LineRow {
+    /// The chain itself for its trunk, an id of its own for a fork.
+    pub line: ChainId,
+    /// The chain that all headers of the line name.
     pub chain: ChainId,
-    pub count: u64,
+    pub from: u64,
+    pub next: u64,
     /// The hash of the last entry, which by `prev` pins all before it.
     pub tip: EntryHash,
 }
@@ -36,151 +38,138 @@ pub(crate) struct ChainRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogRow {
     pub log: LogId,
-    /// In order of first appearance: a chain's place here is its number in entry keys.
-    pub chains: Vec<ChainRow>,
+    /// In order of first appearance: a line's place here is its number in entry keys, and a fork
+    /// comes after the line that it leaves.
+    pub lines: Vec<LineRow>,
     /// The document has to be rebuilt from the entries.
     pub dirty: bool,
     pub index: Option<Pin>,
     pub snapshot: Option<Pin>,
     pub summary: Option<Vec<u8>>,
+    /// Whose last statements are kept.
+    pub statements: Vec<(ChainId, Pin)>,
 }
 
-/// The chains that one log can have in the store: the most clinics times incarnations that are
-/// believable (a guess), and a bound on what a row makes us allocate.
+/// The lines that one log can have in the store, and the statements: the most clinics times
+/// incarnations that are believable (a guess), and a bound on what a row makes us allocate.
 pub(crate) const MAX_CHAINS: usize = 65_536;
 
 impl LogRow {
     pub(crate) fn new(log: LogId) -> Self {
         Self {
             log,
-            chains: Vec::new(),
+            lines: Vec::new(),
             dirty: false,
             index: None,
             snapshot: None,
             summary: None,
+            statements: Vec::new(),
         }
     }
 
-    /// The number and the row of a chain.
-    pub(crate) fn chain(&self, chain: &ChainId) -> Option<(u32, &ChainRow)> {
-        let at = self.chains.iter().position(|row| row.chain == *chain)?;
-        Some((u32::try_from(at).ok()?, &self.chains[at]))
+    /// The number and the row of a line.
+    pub(crate) fn line(&self, line: &ChainId) -> Option<(u32, &LineRow)> {
+        let at = self.lines.iter().position(|row| row.line == *line)?;
+        Some((u32::try_from(at).ok()?, &self.lines[at]))
+    }
+
+    /// The pin of a chain's last statement.
+    pub(crate) fn statement(&self, chain: &ChainId) -> Option<Pin> {
+        let found = self.statements.iter().find(|(of, _)| of == chain);
+        found.map(|(_, pin)| *pin)
     }
 
     pub(crate) fn entries(&self) -> u64 {
-        self.chains
-            .iter()
-            .fold(0, |sum, chain| sum.saturating_add(chain.count))
+        self.lines.iter().fold(0, |sum, line| {
+            sum.saturating_add(line.next.saturating_sub(line.from))
+        })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let summary = self.summary.as_ref().map_or(0, Vec::len);
-        to_cbor(128 + 80 * self.chains.len() + summary, |e| {
-            e.array(6)?.bytes(self.log.as_bytes())?;
-            e.array(self.chains.len() as u64)?;
-            for ChainRow { chain, count, tip } in &self.chains {
-                e.array(3)?
-                    .bytes(chain.as_bytes())?
-                    .u64(*count)?
-                    .bytes(tip.as_bytes())?;
+        let expected = 128 + 120 * self.lines.len() + 56 * self.statements.len() + summary;
+        to_cbor(expected, |e| {
+            e.array(7)?.bytes(self.log.as_bytes())?;
+            e.array(self.lines.len() as u64)?;
+            for row in &self.lines {
+                let trunk = row.line == row.chain;
+                e.array(if trunk { 3 } else { 5 })?;
+                e.bytes(row.line.as_bytes())?
+                    .u64(row.next)?
+                    .bytes(row.tip.as_bytes())?;
+                if !trunk {
+                    e.u64(row.from)?.bytes(row.chain.as_bytes())?;
+                }
             }
             e.bool(self.dirty)?;
             for pin in [self.index, self.snapshot] {
                 optional(e, pin.as_ref().map(|pin| &pin.0[..]))?;
             }
-            optional(e, self.summary.as_deref())
+            optional(e, self.summary.as_deref())?;
+            e.array(self.statements.len() as u64)?;
+            for (chain, pin) in &self.statements {
+                e.array(2)?.bytes(chain.as_bytes())?.bytes(&pin.0)?;
+            }
+            Ok(())
         })
     }
 
+    /// Reads the present form and that of version 1, which had neither forks nor statements.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut d = Decoder::new(bytes);
-        expect_array(&mut d, 6)?;
+        let fields = d.array().ok()??;
         let log = LogId::from_bytes(fixed(&mut d)?);
-        let count = usize::try_from(d.array().ok()??)
-            .ok()
-            .filter(|&n| n <= MAX_CHAINS)?;
-        // A chain takes more than 64 bytes, so that the row's own length bounds the allocation.
-        let mut chains = Vec::with_capacity(count.min(bytes.len() / 64));
+        let count = bounded(&mut d)?;
+        // A line takes more than 64 bytes, so that the row's own length bounds the allocation.
+        let mut lines = Vec::with_capacity(count.min(bytes.len() / 64));
         for _ in 0..count {
-            expect_array(&mut d, 3)?;
-            chains.push(ChainRow {
-                chain: ChainId::from_bytes(fixed(&mut d)?),
-                count: d.u64().ok()?,
-                tip: EntryHash::from_bytes(fixed(&mut d)?),
-            });
+            let fields = d.array().ok()??;
+            let line = ChainId::from_bytes(fixed(&mut d)?);
+            let next = d.u64().ok()?;
+            let tip = EntryHash::from_bytes(fixed(&mut d)?);
+            let (from, chain) = match fields {
+                3 => (0, line),
+                5 => (d.u64().ok()?, ChainId::from_bytes(fixed(&mut d)?)),
+                _ => return None,
+            };
+            let row = LineRow {
+                line,
+                chain,
+                from,
+                next,
+                tip,
+            };
+            // No line is empty, and only a fork has an id of its own.
+            if row.from >= row.next || (fields == 5) == (line == chain) {
+                return None;
+            }
+            lines.push(row);
         }
         let dirty = d.bool().ok()?;
         let index = maybe(&mut d, |d| fixed(d).map(Pin))?;
         let snapshot = maybe(&mut d, |d| fixed(d).map(Pin))?;
         let summary = maybe(&mut d, |d| d.bytes().ok().map(<[u8]>::to_vec))?;
+        let mut statements = Vec::new();
+        match fields {
+            6 => {}
+            7 => {
+                for _ in 0..bounded(&mut d)? {
+                    expect_array(&mut d, 2)?;
+                    let chain = ChainId::from_bytes(fixed(&mut d)?);
+                    statements.push((chain, Pin(fixed(&mut d)?)));
+                }
+            }
+            _ => return None,
+        }
         at_end(&d, bytes).then_some(Self {
             log,
-            chains,
+            lines,
             dirty,
             index,
             snapshot,
             summary,
+            statements,
         })
-    }
-}
-
-/// What the store knows of itself, written with every commit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Manifest {
-    /// Commits ever made; the high-water mark beside the file has the same number.
-    pub commits: u64,
-    /// Rows of `headers` and of `hashes`.
-    pub entries: u64,
-    /// Rows of `payloads`.
-    pub payloads: u64,
-    /// Rows of `logs`, and the sum over them.
-    pub logs: u64,
-    pub logs_sum: Sum,
-    /// Rows of `caches`.
-    pub caches: u64,
-    /// Rows of `tree`: the size of this incarnation's own tree.
-    pub leaves: u64,
-    /// Rows of `refused` are numbered `refused_first..refused_next`.
-    pub refused_first: u64,
-    pub refused_next: u64,
-    /// Rows of `meta` under a tag, and the sum over them.
-    pub metas: u64,
-    pub metas_sum: Sum,
-}
-
-impl Manifest {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        to_cbor(192, |e| {
-            e.array(11)?
-                .u64(self.commits)?
-                .u64(self.entries)?
-                .u64(self.payloads)?;
-            e.u64(self.logs)?
-                .bytes(&self.logs_sum.0)?
-                .u64(self.caches)?
-                .u64(self.leaves)?;
-            e.u64(self.refused_first)?.u64(self.refused_next)?;
-            e.u64(self.metas)?.bytes(&self.metas_sum.0)?.ok()
-        })
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut d = Decoder::new(bytes);
-        expect_array(&mut d, 11)?;
-        let manifest = Self {
-            commits: d.u64().ok()?,
-            entries: d.u64().ok()?,
-            payloads: d.u64().ok()?,
-            logs: d.u64().ok()?,
-            logs_sum: Sum(fixed(&mut d)?),
-            caches: d.u64().ok()?,
-            leaves: d.u64().ok()?,
-            refused_first: d.u64().ok()?,
-            refused_next: d.u64().ok()?,
-            metas: d.u64().ok()?,
-            metas_sum: Sum(fixed(&mut d)?),
-        };
-        at_end(&d, bytes).then_some(manifest)
     }
 }
 
@@ -212,9 +201,9 @@ pub(crate) fn decode_refused(row: &[u8]) -> Option<(EntryHash, Vec<u8>)> {
     Some((EntryHash::from_bytes(*hash), reason.to_vec()))
 }
 
-type EncodeError = minicbor::encode::Error<Infallible>;
+pub(crate) type EncodeError = minicbor::encode::Error<Infallible>;
 
-fn to_cbor(
+pub(crate) fn to_cbor(
     expected: usize,
     write: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Result<(), EncodeError>,
 ) -> Vec<u8> {
@@ -230,12 +219,18 @@ fn optional(e: &mut Encoder<&mut Vec<u8>>, value: Option<&[u8]>) -> Result<(), E
     }
 }
 
-fn expect_array(d: &mut Decoder<'_>, len: u64) -> Option<()> {
+pub(crate) fn expect_array(d: &mut Decoder<'_>, len: u64) -> Option<()> {
     (d.array().ok()?? == len).then_some(())
 }
 
-fn fixed<const N: usize>(d: &mut Decoder<'_>) -> Option<[u8; N]> {
+pub(crate) fn fixed<const N: usize>(d: &mut Decoder<'_>) -> Option<[u8; N]> {
     d.bytes().ok()?.try_into().ok()
+}
+
+/// The length of an array of lines or statements.
+fn bounded(d: &mut Decoder<'_>) -> Option<usize> {
+    let count = usize::try_from(d.array().ok()??).ok()?;
+    (count <= MAX_CHAINS).then_some(count)
 }
 
 /// `Some(None)` for a null.
@@ -250,7 +245,7 @@ fn maybe<'b, T>(
     read(d).map(Some)
 }
 
-fn at_end(d: &Decoder<'_>, bytes: &[u8]) -> bool {
+pub(crate) fn at_end(d: &Decoder<'_>, bytes: &[u8]) -> bool {
     d.position() == bytes.len()
 }
 
@@ -259,25 +254,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn id(byte: u8) -> ChainId {
+        ChainId::from_bytes([byte; 32])
+    }
+
     fn row() -> LogRow {
+        let line = |line, chain, from, next| LineRow {
+            line: id(line),
+            chain: id(chain),
+            from,
+            next,
+            tip: EntryHash::from_bytes([line + 1; 32]),
+        };
         LogRow {
             log: LogId::from_bytes([1; 32]),
-            chains: vec![
-                ChainRow {
-                    chain: ChainId::from_bytes([2; 32]),
-                    count: 300,
-                    tip: EntryHash::from_bytes([3; 32]),
-                },
-                ChainRow {
-                    chain: ChainId::from_bytes([4; 32]),
-                    count: 1,
-                    tip: EntryHash::from_bytes([5; 32]),
-                },
+            lines: vec![
+                line(2, 2, 0, 300),
+                line(4, 4, 0, 1),
+                line(6, 2, 17, 20),
+                line(8, 2, 0, 1),
             ],
             dirty: true,
             index: Some(Pin::of(b"index")),
             snapshot: None,
             summary: Some(b"summary".to_vec()),
+            statements: vec![(id(4), Pin::of(b"statement"))],
         }
     }
 
@@ -291,16 +292,19 @@ mod tests {
             }
             assert_eq!(LogRow::decode(&[&bytes[..], &[0]].concat()), None);
         }
-        let manifest = Manifest {
-            commits: u64::MAX,
-            leaves: 7,
-            ..Manifest::default()
-        };
-        let bytes = manifest.encode();
-        assert_eq!(Manifest::decode(&bytes), Some(manifest));
-        assert_eq!(Manifest::decode(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(row().entries(), 301);
-        assert_eq!(row().chain(&ChainId::from_bytes([4; 32])).unwrap().0, 1);
+        assert_eq!(row().entries(), 305);
+        assert_eq!(row().line(&id(6)).unwrap().0, 2);
+        assert_eq!(row().statement(&id(4)), Some(Pin::of(b"statement")));
+        assert_eq!(row().statement(&id(2)), None);
+    }
+
+    #[test]
+    fn a_line_without_entries_is_refused() {
+        for (from, next) in [(3, 3), (4, 3)] {
+            let mut row = row();
+            (row.lines[2].from, row.lines[2].next) = (from, next);
+            assert_eq!(LogRow::decode(&row.encode()), None, "{from}..{next}");
+        }
     }
 
     proptest! {
@@ -309,7 +313,6 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let _ = LogRow::decode(&bytes);
-            let _ = Manifest::decode(&bytes);
             let _ = decode_header(&bytes);
             let _ = decode_refused(&bytes);
         }

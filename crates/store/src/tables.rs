@@ -1,13 +1,15 @@
 //! The tables, the keys of their rows, and how a row is sealed.
 
 use redb::TableDefinition;
-use salus_audit::{EntryHash, LogId};
+use salus_audit::{ChainId, EntryHash, LogId};
 use salus_vault::{IndexKey, OpenError, StorageKey, TAG_BYTES, pad, unpad};
 
 /// The version of everything in this file, in the clear in the row `version` of `meta`.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The oldest version that is read, and brought to the present one when the store is opened.
+pub(crate) const OLDEST_VERSION: u32 = 1;
 
-/// Bytes of an entry's key: log tag, number of the chain in its log (u32, big-endian), `seq` (u64,
+/// Bytes of an entry's key: log tag, number of the line in its log (u32, big-endian), `seq` (u64,
 /// big-endian), so that a log's entries stand together and in order.
 pub(crate) const ENTRY_KEY_BYTES: usize = TAG_BYTES + 4 + 8;
 
@@ -15,6 +17,8 @@ pub(crate) type Tag = [u8; TAG_BYTES];
 pub(crate) type EntryKey = [u8; ENTRY_KEY_BYTES];
 /// What kind of thing a row of `caches` keeps, and the log's tag.
 pub(crate) type CacheKey = [u8; 1 + TAG_BYTES];
+/// The log's tag, then the chain's.
+pub(crate) type StatementKey = [u8; 2 * TAG_BYTES];
 
 /// A table: keys and values are bytes, so that what redb compares is what we sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +76,16 @@ pub(crate) const REFUSED: Table = Table {
     padded: false,
 };
 
-/// All of them, as they are made with the file.
-pub(crate) const TABLES: [Table; 8] =
-    [META, LOGS, HEADERS, PAYLOADS, HASHES, CACHES, TREE, REFUSED];
+/// What other clinics last said of their chains, in their own words; since version 2.
+pub(crate) const STATEMENTS: Table = Table {
+    name: "statements",
+    padded: false,
+};
+
+/// All of them, as they are made with the file and as they stand in a backup.
+pub(crate) const TABLES: [Table; 9] = [
+    META, LOGS, HEADERS, PAYLOADS, HASHES, CACHES, TREE, REFUSED, STATEMENTS,
+];
 
 /// Keys of the two rows of `meta` that are no settings. A setting's key is a tag of 16 bytes.
 pub(crate) const VERSION_ROW: &[u8] = b"version";
@@ -121,6 +132,13 @@ impl Sealer {
 
     pub(crate) fn log_tag(&self, log: &LogId) -> Tag {
         self.0.tag("log", log.as_bytes())
+    }
+
+    pub(crate) fn statement_key(&self, log: &Tag, chain: &ChainId) -> StatementKey {
+        let mut key = [0; 2 * TAG_BYTES];
+        key[..TAG_BYTES].copy_from_slice(log);
+        key[TAG_BYTES..].copy_from_slice(&self.0.tag("chain", chain.as_bytes()));
+        key
     }
 
     pub(crate) fn hash_tag(&self, hash: &EntryHash) -> Tag {
@@ -199,10 +217,10 @@ impl Sum {
     }
 }
 
-pub(crate) fn entry_key(log: &Tag, chain: u32, seq: u64) -> EntryKey {
+pub(crate) fn entry_key(log: &Tag, line: u32, seq: u64) -> EntryKey {
     let mut key = [0; ENTRY_KEY_BYTES];
     key[..TAG_BYTES].copy_from_slice(log);
-    key[TAG_BYTES..TAG_BYTES + 4].copy_from_slice(&chain.to_be_bytes());
+    key[TAG_BYTES..TAG_BYTES + 4].copy_from_slice(&line.to_be_bytes());
     key[TAG_BYTES + 4..].copy_from_slice(&seq.to_be_bytes());
     key
 }
@@ -210,9 +228,9 @@ pub(crate) fn entry_key(log: &Tag, chain: u32, seq: u64) -> EntryKey {
 /// The parts of an entry's key, or none where it is no entry's key.
 pub(crate) fn split_entry_key(key: &[u8]) -> Option<(Tag, u32, u64)> {
     let (log, rest) = key.split_first_chunk()?;
-    let (chain, seq) = rest.split_first_chunk()?;
+    let (line, seq) = rest.split_first_chunk()?;
     let seq = seq.try_into().ok()?;
-    Some((*log, u32::from_be_bytes(*chain), u64::from_be_bytes(seq)))
+    Some((*log, u32::from_be_bytes(*line), u64::from_be_bytes(seq)))
 }
 
 #[cfg(test)]
@@ -220,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_key_sorts_by_log_chain_and_position() {
+    fn an_entry_key_sorts_by_log_line_and_position() {
         let (one, two) = ([1; 16], [2; 16]);
         let keys = [
             entry_key(&one, 0, 0),

@@ -8,11 +8,13 @@ use salus_vault::IndexKey;
 
 use crate::db::{ALL, Rows, Step, get, rows, walk};
 use crate::error::{Problem, StoreError};
-use crate::rows::{LogRow, Pin, decode_header};
-use crate::store::{Store, open_log_row};
+use crate::load::open_log_row;
+use crate::manifest::Manifest;
+use crate::rows::{LineRow, LogRow, Pin, decode_header};
+use crate::store::Store;
 use crate::tables::{
-    CACHES, CacheKey, EntryKey, HEADERS, LOGS, META, PAYLOADS, Sealer, Table, Tag, entry_key,
-    open_index, split_entry_key,
+    CACHES, CacheKey, EntryKey, HEADERS, LOGS, MANIFEST_ROW, META, PAYLOADS, STATEMENTS, Sealer,
+    Table, Tag, entry_key, open_index, split_entry_key,
 };
 
 /// One snapshot of the store.
@@ -25,6 +27,20 @@ pub(crate) struct View<'a> {
 impl View<'_> {
     pub(crate) fn rows(&self, table: Table) -> Result<Rows, StoreError> {
         rows(self.transaction, table)
+    }
+
+    /// The manifest of this snapshot; none where it does not open.
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>, StoreError> {
+        {
+            let facts = self.store.facts();
+            if facts.version == 1 {
+                // Nothing is written to such a store: the one in memory has what the row lacks.
+                return Ok(Some(facts.manifest.clone()));
+            }
+        }
+        let sealed = get(&self.rows(META)?, MANIFEST_ROW)?;
+        let opened = sealed.and_then(|row| self.sealer.open(META, MANIFEST_ROW, &row).ok());
+        Ok(opened.and_then(|row| Manifest::decode(&row)))
     }
 
     /// A log's tag and row. None means that there is no such log: at opening, the sum over all rows
@@ -86,12 +102,43 @@ impl View<'_> {
         key: CacheKey,
         (log, pin): (LogId, Pin),
     ) -> Result<Vec<u8>, StoreError> {
-        let damaged = |what| StoreError::from(Problem::new(CACHES.name, what).log(log));
-        let sealed = get(table, &key)?.ok_or_else(|| damaged("its row is missing"))?;
-        if Pin::of(&sealed) != pin {
+        let missing = Problem::new(CACHES.name, "its row is missing");
+        let sealed = get(table, &key)?.ok_or(missing.log(log))?;
+        Ok(self.open_cache(index, &key, &sealed, (log, pin))?)
+    }
+
+    pub(crate) fn open_cache(
+        &self,
+        index: &IndexKey,
+        key: &[u8],
+        sealed: &[u8],
+        (log, pin): (LogId, Pin),
+    ) -> Result<Vec<u8>, Problem> {
+        let damaged = |what| Problem::new(CACHES.name, what).log(log);
+        if Pin::of(sealed) != pin {
             return Err(damaged("its row was changed or put back"));
         }
-        open_index(index, CACHES, &key, &sealed).map_err(|_| damaged("its row does not open"))
+        open_index(index, CACHES, key, sealed).map_err(|_| damaged("its row does not open"))
+    }
+
+    pub(crate) fn statement(
+        &self,
+        tag: &Tag,
+        log: LogId,
+        chain: ChainId,
+        pin: Pin,
+    ) -> Result<Vec<u8>, StoreError> {
+        let damaged = |what| {
+            let problem = Problem::new(STATEMENTS.name, what).log(log);
+            StoreError::from(problem.chain(chain))
+        };
+        let key = self.sealer.statement_key(tag, &chain);
+        let sealed = get(&self.rows(STATEMENTS)?, &key)?.ok_or_else(|| damaged("it is missing"))?;
+        if Pin::of(&sealed) != pin {
+            return Err(damaged("it was changed or put back"));
+        }
+        let opened = self.sealer.open(STATEMENTS, &key, &sealed);
+        opened.map_err(|_| damaged("it does not open"))
     }
 
     pub(crate) fn entry(
@@ -99,42 +146,53 @@ impl View<'_> {
         headers: &Rows,
         payloads: &Rows,
         key: &EntryKey,
-        (log, chain, seq): (LogId, ChainId, u64),
+        (log, line, seq): (LogId, &LineRow, u64),
     ) -> Result<Entry, StoreError> {
-        let problem = |table: &'static str, what| {
-            StoreError::from(Problem::new(table, what).log(log).chain(chain).seq(seq))
-        };
-        let sealed = get(headers, key)?.ok_or_else(|| problem(HEADERS.name, "it is missing"))?;
-        let (entry, payload) = open_header(self.sealer, key, &sealed)
-            .map_err(|what| problem(HEADERS.name, what.what))?;
-        if (entry.header().log, entry.header().chain, entry.header().seq) != (log, chain, seq) {
-            return Err(problem(HEADERS.name, "another entry stands in its place"));
+        let missing = Problem::new(HEADERS.name, "it is missing");
+        let sealed = get(headers, key)?.ok_or(missing.log(log).chain(line.line).seq(seq))?;
+        let (entry, payload) = open_header_of(self.sealer, key, &sealed, log, line)?;
+        match payload {
+            true => self.with_payload(payloads, key, entry, line),
+            false => Ok(entry),
         }
-        if !payload {
-            return Ok(entry);
-        }
-        let sealed = get(payloads, key)?.ok_or_else(|| problem(PAYLOADS.name, "it is missing"))?;
-        let payload = self.sealer.open(PAYLOADS, key, &sealed);
-        let payload = payload.map_err(|_| problem(PAYLOADS.name, "it does not open"))?;
-        entry
-            .with_payload(Some(payload))
-            .map_err(|_| problem(PAYLOADS.name, "it is another entry's"))
     }
 
-    /// The entries of a log without payloads, and what is wrong with them.
+    /// Adds the payload that an entry's row says is held.
+    pub(crate) fn with_payload(
+        &self,
+        payloads: &Rows,
+        key: &[u8],
+        entry: Entry,
+        line: &LineRow,
+    ) -> Result<Entry, StoreError> {
+        let (log, seq) = (entry.header().log, entry.header().seq);
+        let problem = |what| {
+            let problem = Problem::new(PAYLOADS.name, what).log(log);
+            StoreError::from(problem.chain(line.line).seq(seq))
+        };
+        let sealed = get(payloads, key)?.ok_or_else(|| problem("it is missing"))?;
+        let payload = self.sealer.open(PAYLOADS, key, &sealed);
+        let payload = payload.map_err(|_| problem("it does not open"))?;
+        entry
+            .with_payload(Some(payload))
+            .map_err(|_| problem("it is another entry's"))
+    }
+
+    /// The entries of a log without payloads, each with its line and whether its payload is held,
+    /// and what is wrong with them.
     pub(crate) fn headers(
         &self,
         tag: &Tag,
         row: &LogRow,
-    ) -> Result<(Vec<Entry>, Vec<Problem>), StoreError> {
+    ) -> Result<(Vec<HeldHeader>, Vec<Problem>), StoreError> {
         let mut expected = Expected::new(row);
         let (mut entries, mut problems) = (Vec::new(), Vec::new());
         let (first, last) = (entry_key(tag, 0, 0), entry_key(tag, u32::MAX, u64::MAX));
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
         walk(&self.rows(HEADERS)?, HEADERS, range, |key, sealed| {
             match expected.check(key, &mut problems) {
-                Some(chain) => match open_header_of(self.sealer, key, sealed, row.log, chain) {
-                    Ok((entry, _)) => entries.push(entry),
+                Some(line) => match open_header_of(self.sealer, key, sealed, row.log, line) {
+                    Ok((entry, payload)) => entries.push((line.line, entry, payload)),
                     Err(problem) => problems.push(problem),
                 },
                 None => problems
@@ -147,6 +205,9 @@ impl View<'_> {
     }
 }
 
+/// The line that an entry stands on, the entry without its payload, whether that is held.
+pub(crate) type HeldHeader = (ChainId, Entry, bool);
+
 /// Opens a row of `headers`.
 pub(crate) fn open_header(
     sealer: &Sealer,
@@ -158,19 +219,19 @@ pub(crate) fn open_header(
     decode_header(&row).ok_or(Problem::new(HEADERS.name, "it is no entry"))
 }
 
-/// Opens a row of `headers` that should be an entry of this chain at the position in its key.
+/// Opens a row of `headers` that should be an entry of this line at the position in its key.
 pub(crate) fn open_header_of(
     sealer: &Sealer,
     key: &[u8],
     sealed: &[u8],
     log: LogId,
-    chain: ChainId,
+    line: &LineRow,
 ) -> Result<(Entry, bool), Problem> {
     let seq = split_entry_key(key).map_or(0, |(.., seq)| seq);
-    let place = |problem: Problem| problem.log(log).chain(chain).seq(seq);
+    let place = |problem: Problem| problem.log(log).chain(line.line).seq(seq);
     let (entry, payload) = open_header(sealer, key, sealed).map_err(place)?;
     let header = entry.header();
-    if (header.log, header.chain, header.seq) == (log, chain, seq) {
+    if (header.log, header.chain, header.seq) == (log, line.chain, seq) {
         Ok((entry, payload))
     } else {
         Err(place(Problem::new(
@@ -183,7 +244,7 @@ pub(crate) fn open_header_of(
 /// The keys that a log's rows should have, compared with those that come.
 pub(crate) struct Expected<'a> {
     row: &'a LogRow,
-    /// The place in `row.chains` and the position that should come next.
+    /// The place in `row.lines` and the position that should come next, if not before the line.
     at: (usize, u64),
 }
 
@@ -192,37 +253,35 @@ impl<'a> Expected<'a> {
         Self { row, at: (0, 0) }
     }
 
-    /// The chain that the row under this key belongs to, noting what should have come before it.
-    pub(crate) fn check(&mut self, key: &[u8], problems: &mut Vec<Problem>) -> Option<ChainId> {
+    /// The line that the row under this key belongs to, noting what should have come before it.
+    pub(crate) fn check(&mut self, key: &[u8], problems: &mut Vec<Problem>) -> Option<&'a LineRow> {
         let (_, number, seq) = split_entry_key(key)?;
         let number = usize::try_from(number).ok()?;
-        let chain = self
-            .row
-            .chains
-            .get(number)
-            .filter(|chain| seq < chain.count)?;
+        let line = self.row.lines.get(number);
+        let line = line.filter(|line| (line.from..line.next).contains(&seq))?;
         self.advance((number, seq), problems);
         self.at = (number, seq + 1);
-        Some(chain.chain)
+        Some(line)
     }
 
     /// Notes what should have come and did not.
     pub(crate) fn finish(mut self, problems: &mut Vec<Problem>) {
-        self.advance((self.row.chains.len(), 0), problems);
+        self.advance((self.row.lines.len(), 0), problems);
     }
 
     fn advance(&mut self, to: (usize, u64), problems: &mut Vec<Problem>) {
         while self.at < to {
             let (number, seq) = self.at;
-            let chain = &self.row.chains[number];
-            let end = if number == to.0 { to.1 } else { chain.count };
-            if seq < end {
-                let what = match end - seq {
+            let line = &self.row.lines[number];
+            let start = seq.max(line.from);
+            let end = if number == to.0 { to.1 } else { line.next };
+            if start < end {
+                let what = match end - start {
                     1 => "it is missing",
                     _ => "this one and others after it are missing",
                 };
                 let problem = Problem::new(HEADERS.name, what).log(self.row.log);
-                problems.push(problem.chain(chain.chain).seq(seq));
+                problems.push(problem.chain(line.line).seq(start));
             }
             self.at = if number == to.0 { to } else { (number + 1, 0) };
         }
