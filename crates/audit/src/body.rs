@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::header::MAX_PAYLOAD_BYTES;
+use crate::id::LogId;
 use crate::kind::Kind;
 
 /// Longest single Automerge change in bytes. A typical one has 142 (`p2p-stack.md` section 4); the
@@ -59,6 +60,16 @@ pub enum Body {
         /// The attachment, packed.
         inline: Vec<u8>,
     },
+    /// This record and another one are shown as one.
+    Link {
+        /// The other record's log.
+        other: LogId,
+    },
+    /// They are no longer.
+    Unlink {
+        /// The other record's log.
+        other: LogId,
+    },
 }
 
 impl Body {
@@ -68,6 +79,8 @@ impl Body {
             Body::Edit { .. } => Kind::Edit,
             Body::View { .. } => Kind::View,
             Body::Attach { .. } => Kind::Attach,
+            Body::Link { .. } => Kind::Link,
+            Body::Unlink { .. } => Kind::Unlink,
         }
     }
 
@@ -105,6 +118,11 @@ impl Body {
                     .bytes(inline);
                 w.finish()
             }
+            Body::Link { other } | Body::Unlink { other } => {
+                let mut w = Writer::with_capacity(40);
+                w.array(1).bytes(other.as_bytes());
+                w.finish()
+            }
         }
     }
 
@@ -130,6 +148,15 @@ impl Body {
                 r.array(1)?;
                 Body::View {
                     purpose: line(&mut r)?,
+                }
+            }
+            Kind::Link | Kind::Unlink => {
+                r.array(1)?;
+                let other = LogId::from_bytes(r.array_of()?);
+                if kind == Kind::Link {
+                    Body::Link { other }
+                } else {
+                    Body::Unlink { other }
                 }
             }
             Kind::Attach => {
@@ -173,7 +200,7 @@ impl Body {
                 }
                 Ok(())
             }
-            Body::Edit { .. } | Body::View { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -187,6 +214,8 @@ impl fmt::Debug for Body {
             }
             Body::View { .. } => f.write_str("View"),
             Body::Attach { inline, .. } => write!(f, "Attach({} bytes)", inline.len()),
+            Body::Link { .. } => f.write_str("Link"),
+            Body::Unlink { .. } => f.write_str("Unlink"),
         }
     }
 }

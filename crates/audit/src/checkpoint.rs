@@ -3,7 +3,8 @@
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::id::ChainId;
 use crate::key::{self, BadSignature, SIGNATURE_BYTES, SigningKey};
-use crate::tree::{Tree, TreeHash};
+use crate::tree::{MAX_TREE_SIZE, Tree, TreeHash};
+use crate::weak::is_weak_key;
 
 /// What the chain signs: this, then the checkpoint's bytes.
 pub const CHECKPOINT_DOMAIN: &[u8; 19] = b"salus/checkpoint/v1";
@@ -65,9 +66,12 @@ pub struct SignedCheckpoint {
 }
 
 impl SignedCheckpoint {
-    /// The checkpoint, if its origin signed it.
+    /// The checkpoint, if its origin signed it. A weak key, which anybody could sign for, is no origin.
     pub fn verify(&self) -> Result<Checkpoint, BadSignature> {
         let origin = self.checkpoint.origin.as_bytes();
+        if is_weak_key(origin) {
+            return Err(BadSignature);
+        }
         key::verify(origin, &self.checkpoint.message(), &self.signature)?;
         Ok(self.checkpoint)
     }
@@ -97,6 +101,9 @@ impl SignedCheckpoint {
             root: r.array_of()?,
         };
         r.end()?;
+        if checkpoint.size > MAX_TREE_SIZE {
+            return Err(DecodeError::Impossible(WHAT));
+        }
         Ok(SignedCheckpoint {
             checkpoint,
             signature,
@@ -107,6 +114,40 @@ impl SignedCheckpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_impossible_size_and_a_weak_origin_are_refused() {
+        let key = SigningKey::from_seed([1; 32]);
+        let checkpoint = Checkpoint {
+            origin: key.chain(),
+            size: MAX_TREE_SIZE + 1,
+            root: [0; 32],
+        };
+        let bytes = checkpoint.sign(&key).unwrap().encode();
+        assert_eq!(
+            SignedCheckpoint::decode(&bytes),
+            Err(DecodeError::Impossible(WHAT))
+        );
+        // The identity "signs" everything: s = 0 and R = the identity fit every message.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature[0] = 1;
+        let checkpoint = Checkpoint {
+            origin: ChainId::from_bytes(identity),
+            size: 1,
+            root: [0; 32],
+        };
+        assert_eq!(
+            key::verify(&identity, &checkpoint.message(), &signature),
+            Ok(())
+        );
+        let forged = SignedCheckpoint {
+            checkpoint,
+            signature,
+        };
+        assert_eq!(forged.verify(), Err(BadSignature));
+    }
 
     #[test]
     fn a_checkpoint_is_believed_only_from_its_origin() {

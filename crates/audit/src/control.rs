@@ -3,6 +3,7 @@
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::id::{ActorId, ChainId, ClinicId, EntryHash, LogId};
 use crate::kind::{Kind, Right, Role};
+use crate::tree::MAX_TREE_SIZE;
 
 /// Longest name of a clinic or a person in bytes (a guess; the longest in the sample data has 40).
 pub const MAX_NAME_BYTES: usize = 200;
@@ -10,6 +11,12 @@ pub const MAX_NAME_BYTES: usize = 200;
 pub const MAX_WRAPPED_BYTES: usize = 2 * 1024;
 /// Most chains that one body may cut: the incarnations of one clinic (a guess: one a restore).
 pub const MAX_CUTS: usize = 1024;
+/// Most edits that one quarantine may name (a guess: what broke together; more take several entries).
+pub const MAX_QUARANTINED: usize = 64;
+/// Longest reason of a quarantine in bytes: a line for people, several times over.
+pub const MAX_REASON_BYTES: usize = 1024;
+/// Longest sealed key of the previous epoch in bytes: nonce, 32 bytes and tag make 72; the rest is room.
+pub const MAX_SEALED_KEY_BYTES: usize = 256;
 /// Longest control body in bytes: [`MAX_CUTS`] cuts of at most 44 bytes, and room.
 pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
 
@@ -81,6 +88,29 @@ pub enum Control {
         /// The epoch's key, wrapped for the clinic (HPKE `enc` ‖ ciphertext); empty for a custodian.
         wrapped: Vec<u8>,
     },
+    /// Ends all grants of a clinic that this entry's writer did not see written after it.
+    Revoke {
+        /// Whose.
+        clinic: ClinicId,
+        /// The last tree index accepted from each of its incarnations in this log, ascending by chain.
+        cuts: Vec<(ChainId, u64)>,
+    },
+    /// Makes a new epoch, whose id is this entry's hash.
+    Rotate {
+        /// What the epoch's key must hash to.
+        commitment: [u8; 32],
+        /// The epoch before.
+        previous: EntryHash,
+        /// The key of the epoch before, sealed under the new one.
+        sealed_previous: Vec<u8>,
+    },
+    /// Holds edits out of the document, for everyone.
+    Quarantine {
+        /// At least one edit, ascending.
+        entries: Vec<EntryHash>,
+        /// Why, in a line for people.
+        reason: String,
+    },
 }
 
 impl Control {
@@ -92,6 +122,9 @@ impl Control {
             Control::Retire { .. } => Kind::Retire,
             Control::Incarnation { .. } => Kind::Incarnation,
             Control::Grant { .. } => Kind::Grant,
+            Control::Revoke { .. } => Kind::Revoke,
+            Control::Rotate { .. } => Kind::Rotate,
+            Control::Quarantine { .. } => Kind::Quarantine,
         }
     }
 
@@ -173,6 +206,27 @@ impl Control {
                     .u64(u64::from(right.code()));
                 w.bytes(epoch.as_bytes()).bytes(wrapped);
             }
+            Control::Revoke { clinic, cuts } => {
+                w.array(2).bytes(clinic.as_bytes());
+                write_cuts(&mut w, cuts);
+            }
+            Control::Rotate {
+                commitment,
+                previous,
+                sealed_previous,
+            } => {
+                w.array(3)
+                    .bytes(commitment)
+                    .bytes(previous.as_bytes())
+                    .bytes(sealed_previous);
+            }
+            Control::Quarantine { entries, reason } => {
+                w.array(2).array(entries.len());
+                for entry in entries {
+                    w.bytes(entry.as_bytes());
+                }
+                w.text(reason);
+            }
         }
         w.finish()
     }
@@ -218,6 +272,34 @@ impl Control {
                     wrapped: r.bytes(MAX_WRAPPED_BYTES)?.to_vec(),
                 }
             }
+            Kind::Revoke => {
+                r.array(2)?;
+                Control::Revoke {
+                    clinic: ClinicId::from_bytes(r.array_of()?),
+                    cuts: read_cuts(&mut r)?,
+                }
+            }
+            Kind::Rotate => {
+                r.array(3)?;
+                Control::Rotate {
+                    commitment: r.array_of()?,
+                    previous: EntryHash::from_bytes(r.array_of()?),
+                    sealed_previous: match r.bytes(MAX_SEALED_KEY_BYTES)? {
+                        [] => return Err(DecodeError::Impossible("sealed key")),
+                        sealed => sealed.to_vec(),
+                    },
+                }
+            }
+            Kind::Quarantine => {
+                r.array(2)?;
+                Control::Quarantine {
+                    entries: read_quarantined(&mut r)?,
+                    reason: match r.text(MAX_REASON_BYTES)? {
+                        "" => return Err(DecodeError::Impossible("reason")),
+                        reason => reason.to_owned(),
+                    },
+                }
+            }
             _ => return Err(r.malformed()),
         };
         r.end()?;
@@ -259,12 +341,21 @@ fn read_roles(r: &mut Reader<'_>) -> Result<Vec<Role>, DecodeError> {
     Ok(roles)
 }
 
+fn read_quarantined(r: &mut Reader<'_>) -> Result<Vec<EntryHash>, DecodeError> {
+    let entries = r.list(MAX_QUARANTINED, |r| r.array_of().map(EntryHash::from_bytes))?;
+    if entries.is_empty() || !entries.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::Impossible("quarantined entries"));
+    }
+    Ok(entries)
+}
+
 fn read_cuts(r: &mut Reader<'_>) -> Result<Vec<(ChainId, u64)>, DecodeError> {
     let cuts = r.list(MAX_CUTS, |r| {
         r.array(2)?;
         Ok((ChainId::from_bytes(r.array_of()?), r.u64()?))
     })?;
-    if !cuts.is_sorted_by(|a, b| a.0 < b.0) {
+    let in_range = cuts.iter().all(|(_, last)| *last <= MAX_TREE_SIZE);
+    if !in_range || !cuts.is_sorted_by(|a, b| a.0 < b.0) {
         return Err(DecodeError::Impossible("cuts"));
     }
     Ok(cuts)

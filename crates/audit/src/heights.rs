@@ -7,7 +7,7 @@ use crate::id::{ChainId, EntryHash, LogId};
 /// Separates the digests of heights from all other hashes (BLAKE3 `derive_key` context).
 pub const HEIGHTS_DOMAIN: &str = "salus/heights/v1";
 
-/// The highest entry of a chain up to which all are held.
+/// The highest entry of a line up to which all are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Height {
     /// Its position.
@@ -16,7 +16,7 @@ pub struct Height {
     pub hash: EntryHash,
 }
 
-/// Every chain's height.
+/// Every line's height: every chain's, where none shows two histories.
 pub type Heights = BTreeMap<ChainId, Height>;
 
 /// A range of a chain, both ends included.

@@ -131,6 +131,19 @@ impl ClinicId {
     }
 }
 
+/// Separates the ids of forks' lines from all other hashes (BLAKE3 `derive_key` context).
+pub const FORK_DOMAIN: &str = "salus/fork/v1";
+
+impl ChainId {
+    /// The line of a fork of this chain that begins with this entry. A line's id stands where a chain's
+    /// stands in heights and in the store's rows, never in a header.
+    pub fn fork(chain: ChainId, first: EntryHash) -> ChainId {
+        let mut hasher = blake3::Hasher::new_derive_key(FORK_DOMAIN);
+        hasher.update(chain.as_bytes()).update(first.as_bytes());
+        ChainId(hasher.finalize().into())
+    }
+}
+
 struct HexVisitor;
 
 impl serde::de::Visitor<'_> for HexVisitor {

@@ -3,26 +3,38 @@
 //! Everything is judged by what the entry itself names: its bytes, its causal past, and the roster heads
 //! that it relies on. What a replica happens to know beyond that never matters, so all decide alike.
 
-use crate::clock::Past;
+use crate::clock::{MAX_SEQ, Meta, Past, Tick};
 use crate::control::{Control, MAX_CONTROL_BYTES};
 use crate::entry::Entry;
 use crate::header::Header;
 use crate::id::{ActorId, ChainId, EntryHash};
 use crate::kind::{Kind, Right, Role, Scope};
-use crate::rights::{MAX_GRANTS, Rights};
-use crate::roster::{Roster, Standing};
+use crate::lines::MAX_FORKS;
+use crate::rights::{MAX_EPOCHS, MAX_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS, Rights};
+use crate::roster::{MAX_RETIREMENTS, Roster, Standing};
 use crate::rosters::{Rosters, Writer};
-use crate::state::LogState;
+use crate::state::{LogState, MAX_CHAINS};
+use crate::tree::MAX_TREE_SIZE;
 use crate::verdict::{Refusal, Verdict};
 use crate::weak::is_weak_key;
 
+/// An entry that may be added.
+pub(crate) struct Judged<'r> {
+    /// Its clear body, if it is a control entry.
+    pub(crate) control: Option<Control>,
+    /// The roster of the clinic that wrote it, in a record.
+    pub(crate) writer: Option<&'r Roster>,
+    /// The entry that holds its place in the chain already: it forks the chain.
+    pub(crate) other: Option<EntryHash>,
+}
+
 impl LogState {
-    /// The clear body of an entry that may be added, or why it may not.
-    pub(crate) fn judge(
+    /// What is to be added, or why the entry may not be.
+    pub(crate) fn judge<'r>(
         &self,
         entry: &Entry,
-        rosters: &Rosters,
-    ) -> Result<Option<Control>, Verdict> {
+        rosters: &'r Rosters,
+    ) -> Result<Judged<'r>, Verdict> {
         let header = entry.header();
         if header.log != self.log() {
             return Err(Verdict::Refused(Refusal::WrongLog));
@@ -30,56 +42,108 @@ impl LogState {
         if self.entry_meta(&entry.hash()).is_some() {
             return Err(Verdict::Duplicate);
         }
-        check_shape(header).map_err(Verdict::Refused)?;
-        self.check_position(entry)?;
-        self.check_parents(header)?;
-        if !self.has_room_for(header.chain) {
-            return Err(Verdict::Refused(Refusal::TooManyChains));
+        let prev = header.prev.and_then(|prev| self.entry_meta(&prev));
+        let other = self.holder(header, prev);
+        let judged = self.judge_at(entry, prev, other, rosters);
+        judged.map_err(|verdict| match (verdict, other) {
+            // It is signed by the chain, as the other one is: evidence, even where it is not kept.
+            (Verdict::Refused(_), Some(other)) => Verdict::Equivocation { other },
+            (verdict, _) => verdict,
+        })
+    }
+
+    /// The entry that holds the place already, where the predecessor is held.
+    fn holder(&self, header: &Header, prev: Option<&Meta>) -> Option<EntryHash> {
+        if prev.is_some_and(|prev| prev.chain != header.chain)
+            || header.prev.is_some() != prev.is_some()
+        {
+            return None;
         }
+        let before = prev.map(Meta::at);
+        let holders = self.lines.successors(&header.chain, before);
+        let hashes = holders.iter().filter_map(|at| self.meta_at(*at));
+        hashes.map(|meta| meta.hash).min()
+    }
+
+    fn judge_at<'r>(
+        &self,
+        entry: &Entry,
+        prev: Option<&Meta>,
+        other: Option<EntryHash>,
+        rosters: &'r Rosters,
+    ) -> Result<Judged<'r>, Verdict> {
+        let header = entry.header();
+        check_shape(header).map_err(Verdict::Refused)?;
+        check_position(header, prev)?;
+        self.check_parents(header)?;
+        self.check_room(header, prev, other)
+            .map_err(Verdict::Refused)?;
         let control = self.decode_control(entry)?;
+        let judged = |control, writer| Judged {
+            control,
+            writer,
+            other,
+        };
         if header.kind == Kind::Genesis {
             self.judge_genesis(header, control.as_ref(), rosters)?;
-            return Ok(control);
+            return Ok(judged(control, None));
         }
         let past = self.past(header);
+        self.check_histories(header, prev, other, &past)
+            .map_err(Verdict::Refused)?;
+        let mut roster = None;
         match (self.roster(), self.rights()) {
-            (Some(roster), _) => {
-                judge_roster(roster, header, control.as_ref(), &past).map_err(Verdict::Refused)?;
+            (Some(own), _) => {
+                judge_roster(own, header, control.as_ref(), &past).map_err(Verdict::Refused)?;
             }
             (_, Some(rights)) => {
-                let prev = header.prev.and_then(|prev| self.entry_meta(&prev));
                 let writer = rosters.writer(header, prev)?;
+                roster = Some(writer.roster);
                 self.judge_record(rights, header, control.as_ref(), &past, writer)
                     .map_err(Verdict::Refused)?;
             }
             // Nothing has begun, and the shape demands that a parent is named: it is missing.
             (None, None) => {}
         }
-        Ok(control)
+        Ok(judged(control, roster))
     }
 
-    /// The next place of its chain, and no other.
-    fn check_position(&self, entry: &Entry) -> Result<(), Verdict> {
-        let header = entry.header();
-        if let Some(held) = self.entry_at(header.chain, header.seq) {
-            return Err(Verdict::Equivocation { other: held.hash });
-        }
-        if self.equivocations().contains_key(&header.chain) {
-            return Err(Verdict::Refused(Refusal::Frozen));
-        }
-        let Some(prev) = header.prev else {
+    /// A log has room for so many lines, and a chain for so many histories.
+    fn check_room(
+        &self,
+        header: &Header,
+        prev: Option<&Meta>,
+        other: Option<EntryHash>,
+    ) -> Result<(), Refusal> {
+        if prev.is_some() && other.is_none() {
             return Ok(());
-        };
-        let Some(before) = self.entry_meta(&prev) else {
-            return Err(Verdict::Pending {
-                missing: vec![prev],
-            });
-        };
-        if before.chain != header.chain || before.seq.checked_add(1) != Some(header.seq) {
-            return Err(Verdict::Refused(Refusal::Prev));
         }
-        if before.tree_index >= header.tree_index {
-            return Err(Verdict::Refused(Refusal::TreeIndex));
+        let forks = other.map_or(0, |_| self.lines.of(&header.chain).len());
+        if self.lines.len() >= MAX_CHAINS || forks >= MAX_FORKS {
+            return Err(Refusal::TooManyChains);
+        }
+        Ok(())
+    }
+
+    /// Nobody builds on two histories of their own: what else of the chain is in the past must lead to
+    /// the predecessor.
+    fn check_histories(
+        &self,
+        header: &Header,
+        prev: Option<&Meta>,
+        other: Option<EntryHash>,
+        past: &Past<'_>,
+    ) -> Result<(), Refusal> {
+        if other.is_none() && !self.lines.forked().contains_key(&header.chain) {
+            return Ok(());
+        }
+        let own = |at: &Tick| {
+            let line = self.lines.get(at.line);
+            line.is_some_and(|line| line.chain == header.chain)
+        };
+        let mut ticks = past.0.iter().flat_map(|meta| meta.ticks()).filter(own);
+        if ticks.any(|at| !prev.is_some_and(|prev| prev.covers(at))) {
+            return Err(Refusal::Frozen);
         }
         Ok(())
     }
@@ -125,7 +189,7 @@ impl LogState {
             }
             Some(Control::RecordGenesis { home, .. }) => {
                 let writer = rosters.writer(header, None)?;
-                if writer.clinic != *home {
+                if writer.roster.clinic() != *home {
                     return refused(Refusal::Right);
                 }
                 if !writer.roles.iter().any(|role| role.may_grant()) {
@@ -146,31 +210,26 @@ impl LogState {
         writer: Writer<'_>,
     ) -> Result<(), Refusal> {
         let knows_epoch = |epoch: &EntryHash| {
-            let made = rights
-                .epochs
-                .get(epoch)
-                .and_then(|_| self.entry_meta(epoch));
+            let made = rights.epochs.get(epoch);
             made.is_some_and(|made| past.covers(made.at))
         };
         if header.epoch.is_some_and(|epoch| !knows_epoch(&epoch)) {
             return Err(Refusal::Epoch);
         }
-        let right = rights.of_at(writer.clinic, past).ok_or(Refusal::Right)?;
-        let may = |needed: Right, role: &dyn Fn(&Role) -> bool| {
-            if right < needed {
-                Err(Refusal::Right)
-            } else if writer.roles.iter().any(role) {
-                Ok(())
-            } else {
-                Err(Refusal::Role)
-            }
-        };
+        let right = rights
+            .of_at(writer.roster.clinic(), past)
+            .ok_or(Refusal::Right)?;
+        if right < header.kind.needs() {
+            return Err(Refusal::Right);
+        }
+        let mut roles = writer.roles.iter();
+        if !roles.any(|role| header.kind.is_covered_by(*role, header.scope)) {
+            return Err(Refusal::Role);
+        }
+        let known =
+            |ticks: &mut dyn Iterator<Item = Tick>| ticks.filter(|at| past.covers(*at)).count();
         match (header.kind, control) {
-            (Kind::Edit | Kind::Attach, _) => {
-                let scope = header.scope.ok_or(Refusal::Shape("scope"))?;
-                may(Right::Write, &|role| role.may_edit(scope))
-            }
-            (Kind::View, _) => may(Right::Read, &|role| role.may_view()),
+            (Kind::Edit | Kind::Attach | Kind::View | Kind::Link | Kind::Unlink, _) => Ok(()),
             (
                 Kind::Grant,
                 Some(Control::Grant {
@@ -180,13 +239,8 @@ impl LogState {
                     wrapped,
                 }),
             ) => {
-                may(Right::Write, &|role| role.may_grant())?;
-                let known = rights
-                    .grants
-                    .iter()
-                    .filter(|grant| past.covers(grant.at))
-                    .count();
-                if known >= MAX_GRANTS {
+                let grants = &mut rights.grants.iter().map(|grant| grant.at);
+                if known(grants) >= MAX_GRANTS {
                     return Err(Refusal::TooManyGrants);
                 }
                 // Home gives its own key to itself, so that its later incarnations can have it.
@@ -203,9 +257,65 @@ impl LogState {
                     Err(Refusal::Epoch)
                 }
             }
+            (Kind::Revoke, Some(Control::Revoke { clinic, .. })) => {
+                let revocations = &mut rights.revocations.iter().map(|other| other.at);
+                if *clinic == rights.home {
+                    Err(Refusal::Right)
+                } else if known(revocations) >= MAX_REVOCATIONS {
+                    Err(Refusal::TooManyControls)
+                } else {
+                    Ok(())
+                }
+            }
+            (Kind::Rotate, Some(Control::Rotate { previous, .. })) => {
+                let epochs = &mut rights.epochs.values().map(|epoch| epoch.at);
+                if !knows_epoch(previous) {
+                    Err(Refusal::Epoch)
+                } else if known(epochs) >= MAX_EPOCHS {
+                    Err(Refusal::TooManyControls)
+                } else {
+                    Ok(())
+                }
+            }
+            (Kind::Quarantine, Some(Control::Quarantine { entries, .. })) => {
+                let is_edit = |hash: &EntryHash| {
+                    let meta = self.entry_meta(hash);
+                    meta.is_some_and(|meta| meta.kind == Kind::Edit && past.covers(meta.at()))
+                };
+                let quarantines = &mut rights.quarantines.iter().map(|other| other.at);
+                if !entries.iter().all(is_edit) {
+                    Err(Refusal::Unknown)
+                } else if known(quarantines) >= MAX_QUARANTINES {
+                    Err(Refusal::TooManyControls)
+                } else {
+                    Ok(())
+                }
+            }
             _ => Err(Refusal::WrongKind),
         }
     }
+}
+
+/// The next place after its predecessor.
+fn check_position(header: &Header, prev: Option<&Meta>) -> Result<(), Verdict> {
+    if header.seq > MAX_SEQ {
+        return Err(Verdict::Refused(Refusal::Prev));
+    }
+    let Some(named) = header.prev else {
+        return Ok(());
+    };
+    let Some(prev) = prev else {
+        return Err(Verdict::Pending {
+            missing: vec![named],
+        });
+    };
+    if prev.chain != header.chain || prev.seq.checked_add(1) != Some(header.seq) {
+        return Err(Verdict::Refused(Refusal::Prev));
+    }
+    if prev.tree_index >= header.tree_index {
+        return Err(Verdict::Refused(Refusal::TreeIndex));
+    }
+    Ok(())
 }
 
 /// What holds for every entry of a kind, whatever the log.
@@ -281,6 +391,9 @@ fn judge_roster(
             if standing == Standing::Unknown || !known {
                 return Err(Refusal::Unknown);
             }
+            if roster.retirements_in(*key, past) >= MAX_RETIREMENTS {
+                return Err(Refusal::TooManyRetirements);
+            }
             judge_keeper(roster, header.actor, past, is_admin(standing))
         }
         _ => Err(Refusal::WrongKind),
@@ -309,8 +422,8 @@ fn is_admin(standing: Standing<'_>) -> bool {
     matches!(standing, Standing::Holds(roles) if roles.contains(&Role::Admin))
 }
 
-/// A new chain enters by an entry of its own, signed by itself and by the root: nobody can certify a
-/// chain that is another's.
+/// A new chain enters by an entry of its own, signed by itself: nobody can certify a chain that is another's. The root begins one
+/// with any cut; an admin, who restores a backup, only with the cut that takes nothing away, so that what was written stays.
 fn judge_incarnation(
     roster: &Roster,
     header: &Header,
@@ -319,7 +432,15 @@ fn judge_incarnation(
     past: &Past<'_>,
 ) -> Result<(), Refusal> {
     if header.actor != roster.root() {
-        return Err(Refusal::Actor);
+        match roster.standing(header.actor, past) {
+            Standing::Unknown => return Err(Refusal::Actor),
+            Standing::Retired => return Err(Refusal::ActorRetired),
+            standing if !is_admin(standing) => return Err(Refusal::Role),
+            Standing::Holds(_) => {}
+        }
+        if closes.iter().any(|(_, last)| *last != MAX_TREE_SIZE) {
+            return Err(Refusal::Role);
+        }
     }
     if chain != header.chain || header.seq != 0 {
         return Err(Refusal::Chain);

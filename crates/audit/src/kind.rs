@@ -64,9 +64,9 @@ pub enum Kind {
     Erase = 4,
     /// Entitles a clinic to the record.
     Grant = 5,
-    /// Ends a grant at a cut (reserved).
+    /// Ends a clinic's grants at a cut.
     Revoke = 6,
-    /// Makes a new epoch (reserved).
+    /// Makes a new epoch.
     Rotate = 7,
     /// The patient's consent (reserved).
     Consent = 8,
@@ -80,8 +80,12 @@ pub enum Kind {
     Verdict = 12,
     /// An emergency access (reserved).
     BreakGlass = 13,
-    /// Holds a broken change out for everyone (reserved).
+    /// Holds edits out of the document for everyone.
     Quarantine = 14,
+    /// Shows this record and another one as one patient's.
+    Link = 15,
+    /// Takes a link back.
+    Unlink = 16,
     /// Certifies a staff member's key, name and roles in a roster.
     Certify = 32,
     /// Ends a staff member's key at a cut.
@@ -114,6 +118,8 @@ vocabulary!(Kind {
     Verdict = 12 "verdict",
     BreakGlass = 13 "break-glass",
     Quarantine = 14 "quarantine",
+    Link = 15 "link",
+    Unlink = 16 "unlink",
     Certify = 32 "certify",
     Retire = 33 "retire",
     RotateKey = 34 "rotate-key",
@@ -136,6 +142,8 @@ impl Kind {
                 | Kind::Inference
                 | Kind::Verdict
                 | Kind::BreakGlass
+                | Kind::Link
+                | Kind::Unlink
         )
     }
 
@@ -148,10 +156,36 @@ impl Kind {
                 | Kind::View
                 | Kind::Attach
                 | Kind::Grant
+                | Kind::Revoke
+                | Kind::Rotate
+                | Kind::Quarantine
+                | Kind::Link
+                | Kind::Unlink
                 | Kind::Certify
                 | Kind::Retire
                 | Kind::Incarnation
         )
+    }
+
+    /// The right to the record that the writing clinic needs. Kinds that do not belong in a record, or
+    /// have no meaning yet, are refused before anybody asks.
+    pub(crate) const fn needs(self) -> Right {
+        match self {
+            Kind::View => Right::Read,
+            Kind::Genesis | Kind::Revoke | Kind::Rotate | Kind::Quarantine => Right::Home,
+            _ => Right::Write,
+        }
+    }
+
+    /// Whether the role covers an entry of this kind with this scope.
+    pub(crate) fn is_covered_by(self, role: Role, scope: Option<Scope>) -> bool {
+        match (self, scope) {
+            (Kind::Edit | Kind::Attach, Some(scope)) => role.may_edit(scope),
+            (Kind::Edit | Kind::Attach, None) => false,
+            (Kind::View, _) => role.may_view(),
+            (Kind::Link | Kind::Unlink, _) => role.may_edit(Scope::Demographics),
+            _ => role.may_grant(),
+        }
     }
 }
 
@@ -272,7 +306,7 @@ mod tests {
             assert_eq!(Right::from_code(u64::from(right.code())), Some(right));
             assert_eq!(right.code(), right as u8);
         }
-        assert_eq!(Kind::from_code(15), None);
+        assert_eq!(Kind::from_code(17), None);
         assert_eq!("surgeon".parse::<Role>(), Err(UnknownWord));
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Everything that happens to a patient's record is one signed [`Entry`] in its log: edits, looks,
 //! attachments, grants. A clinic's roster (its nodes and its staff) is a log of the same make. This crate
-//! reads and writes entries, verifies them, and decides which of them count. It does no I/O, reads no
-//! clock, draws no random numbers, and opens no sealed payload: those are other crates' work.
+//! reads and writes entries, verifies them, decides which of them are held, and which of those count. It
+//! does no I/O, reads no clock, draws no random numbers, and opens no sealed payload: those are other
+//! crates' work.
 //!
 //! Start from [`LogState`]: the fold of one log, to which [`LogState::admit`] adds entries.
 //!
@@ -11,9 +12,14 @@
 //! - An entry is the bytes that were signed. Whatever a decoder here accepts, its encoder writes again,
 //!   byte for byte.
 //! - Single and batch verification agree (ZIP-215), so replicas do.
-//! - An entry is judged by its bytes, its causal past and the roster heads that it names: not by clocks,
-//!   not by the order of arrival, not by what else a replica knows. Equal sets of entries give equal
-//!   states, as long as no chain equivocates; a chain that does is frozen and the evidence is kept.
+//! - Whether an entry is held is judged by its bytes, its causal past and the roster heads that it names:
+//!   not by clocks, not by the order of arrival, not by what else a replica knows. What is held stays.
+//! - Which of the held entries count ([`LogState::void`]) follows from what is held of the log and of the
+//!   rosters, and from nothing else: a revocation that arrives late takes force from what came before it.
+//!   So equal sets of entries give equal heights and equal standing, whatever the order of arrival.
+//! - A chain that shows two histories cuts nobody off: both are held as lines of their own
+//!   ([`ChainId::fork`]), honest entries that build on either find their place, and the two are evidence
+//!   ([`LogState::forks`]).
 //! - No bytes make it panic or allocate more than the limits named beside each structure.
 //!
 //! ```
@@ -60,20 +66,31 @@ mod cbor;
 mod checkpoint;
 mod clock;
 mod control;
+mod cuts;
 mod draft;
 mod entry;
+mod fold;
 mod header;
 mod heights;
 mod id;
 mod judge;
 mod key;
 mod kind;
+mod knowledge;
+mod lacking;
+mod lines;
+mod portable;
 mod proof;
+mod prover;
 mod rights;
 mod roster;
 mod rosters;
+mod settle;
+mod standing;
 mod state;
+mod statement;
 mod tree;
+mod trial;
 mod verdict;
 mod verify;
 mod weak;
@@ -88,7 +105,8 @@ pub use cbor::DecodeError;
 pub use checkpoint::{CHECKPOINT_DOMAIN, Checkpoint, SignedCheckpoint};
 pub use clock::Meta;
 pub use control::{
-    Control, LOG_DOMAIN, MAX_CONTROL_BYTES, MAX_CUTS, MAX_NAME_BYTES, MAX_WRAPPED_BYTES,
+    Control, LOG_DOMAIN, MAX_CONTROL_BYTES, MAX_CUTS, MAX_NAME_BYTES, MAX_QUARANTINED,
+    MAX_REASON_BYTES, MAX_SEALED_KEY_BYTES, MAX_WRAPPED_BYTES,
 };
 pub use draft::{Draft, DraftError, Position};
 pub use entry::{ACTOR_DOMAIN, CHAIN_DOMAIN, Entry, MAX_ENTRY_BYTES};
@@ -97,14 +115,30 @@ pub use header::{
     MAX_PAYLOAD_BYTES, MAX_TIME_MS,
 };
 pub use heights::{HEIGHTS_DOMAIN, Height, Heights, Span, digest, spans};
-pub use id::{ActorId, BlobHash, ChainId, ClinicId, EntryHash, ID_BYTES, IdError, LogId};
+pub use id::{
+    ActorId, BlobHash, ChainId, ClinicId, EntryHash, FORK_DOMAIN, ID_BYTES, IdError, LogId,
+};
 pub use key::{BadSignature, SIGNATURE_BYTES, SigningKey, verify};
 pub use kind::{Kind, Right, Role, Scope, UnknownWord};
+pub use lacking::Lacking;
+pub use lines::{Fork, MAX_FORKS};
+pub use portable::{
+    BuildFault, CheckedEntry, CheckedProof, CompareFault, Comparison, Contradiction,
+    MAX_PROOF_BYTES, MAX_PROOF_CHAINS, MAX_PROOF_ROSTER, PROOF_MAGIC, PROOF_VERSION, Proof,
+    ProofFault,
+};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
-pub use rights::{GrantState, MAX_GRANTS};
-pub use roster::{Incarnation, Roster, StaffMember};
+pub use prover::{Proven, Prover};
+pub use rights::{
+    EpochState, GrantState, MAX_EPOCHS, MAX_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS,
+};
+pub use roster::{Incarnation, MAX_RETIREMENTS, Roster, StaffMember};
 pub use rosters::Rosters;
-pub use state::{Equivocation, LogKind, LogState, MAX_CHAINS};
+pub use standing::{VOIDS_DOMAIN, Void};
+pub use state::{LogKind, LogState, MAX_CHAINS};
+pub use statement::{
+    MAX_STATEMENT_BYTES, STATEMENT_DOMAIN, SignedStatement, Statement, StatementError,
+};
 pub use tree::{MAX_TREE_SIZE, Tree, TreeHash, root_of};
 pub use verdict::{Refusal, Verdict};
 pub use verify::{BATCH_DOMAIN, verify_entry, verify_signatures};

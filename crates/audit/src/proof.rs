@@ -1,7 +1,11 @@
 //! Proofs about a tree: that a leaf is in it, and that it has only been appended to.
 //!
-//! Both are made from the leaves and verified with two roots, offline, by anybody (RFC 9162 sections 2.1.3
-//! and 2.1.4; the numbering of the steps below is theirs).
+//! Both are made from the leaves ([`Prover`](crate::Prover) does without holding them) and verified with
+//! two roots, offline, by anybody (RFC 9162 sections 2.1.3 and 2.1.4; the names below are theirs).
+//!
+//! A path fixes the leaf and its place for a given size, but hardly the size: trees of two sizes can have
+//! the same shape above a leaf. The size is only to be believed from a signed
+//! [`Checkpoint`](crate::Checkpoint), and has to be compared with it.
 
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::tree::{MAX_TREE_SIZE, TreeHash, node, root_of};
@@ -36,29 +40,12 @@ pub struct InclusionProof {
 impl InclusionProof {
     /// Proves that the leaf at `index` is in the tree over all these leaves.
     pub fn prove(leaves: &[TreeHash], index: u64) -> Result<InclusionProof, ProofError> {
-        let at = usize::try_from(index).map_err(|_| ProofError::OutOfRange)?;
-        if at >= leaves.len() {
+        let size = leaves.len() as u64;
+        if index >= size {
             return Err(ProofError::OutOfRange);
         }
-        let mut path = Vec::new();
-        let (mut rest, mut at) = (leaves, at);
-        while let Some((left, right)) = halves(rest) {
-            let sibling = if at < left.len() {
-                rest = left;
-                right
-            } else {
-                at -= left.len();
-                rest = right;
-                left
-            };
-            path.push(root_of(sibling));
-        }
-        path.reverse();
-        Ok(InclusionProof {
-            index,
-            size: leaves.len() as u64,
-            path,
-        })
+        let path = roots_of(leaves, &inclusion_path(index, size))?;
+        Ok(InclusionProof { index, size, path })
     }
 
     /// Verifies that `leaf` is at the proof's index in the tree with this root.
@@ -88,6 +75,14 @@ impl InclusionProof {
         }
     }
 
+    /// Every subtree that the proof tells the root of, given that it holds for this leaf.
+    pub(crate) fn nodes(&self, leaf: &TreeHash) -> Vec<(Leaves, TreeHash)> {
+        let at = (self.index, self.index.saturating_add(1));
+        let path = inclusion_path(self.index, self.size);
+        let siblings: Vec<_> = path.into_iter().zip(self.path.iter().copied()).collect();
+        climb((at, *leaf), &siblings)
+    }
+
     /// The form in which it is sent and kept.
     pub fn encode(&self) -> Vec<u8> {
         encode(self.index, self.size, &self.path)
@@ -114,35 +109,14 @@ pub struct ConsistencyProof {
 impl ConsistencyProof {
     /// Proves that the tree over all these leaves begins with the tree over the first `old_size`.
     pub fn prove(leaves: &[TreeHash], old_size: u64) -> Result<ConsistencyProof, ProofError> {
-        let old = usize::try_from(old_size).map_err(|_| ProofError::OutOfRange)?;
-        if old > leaves.len() {
+        let new_size = leaves.len() as u64;
+        if old_size > new_size {
             return Err(ProofError::OutOfRange);
         }
-        let mut path = Vec::new();
-        if old > 0 && old < leaves.len() {
-            let (mut rest, mut old, mut whole) = (leaves, old, true);
-            while old < rest.len()
-                && let Some((left, right)) = halves(rest)
-            {
-                if old <= left.len() {
-                    path.push(root_of(right));
-                    rest = left;
-                } else {
-                    path.push(root_of(left));
-                    old -= left.len();
-                    rest = right;
-                    whole = false;
-                }
-            }
-            // The verifier has the old root already if the old tree is one complete subtree.
-            if !whole {
-                path.push(root_of(rest));
-            }
-            path.reverse();
-        }
+        let path = roots_of(leaves, &consistency_path(old_size, new_size))?;
         Ok(ConsistencyProof {
             old_size,
-            new_size: leaves.len() as u64,
+            new_size,
             path,
         })
     }
@@ -197,6 +171,21 @@ impl ConsistencyProof {
         holds(sn == 0 && old == *old_root && new == *new_root)
     }
 
+    /// Every subtree that the proof tells the root of, given that it holds for this earlier root.
+    pub(crate) fn nodes(&self, old_root: &TreeHash) -> Vec<(Leaves, TreeHash)> {
+        let old = ((0, self.old_size), *old_root);
+        let path = consistency_path(self.old_size, self.new_size);
+        let path: Vec<_> = path.into_iter().zip(self.path.iter().copied()).collect();
+        match path.split_first() {
+            Some((first, rest)) if !self.old_size.is_power_of_two() => {
+                let mut nodes = climb(*first, rest);
+                nodes.push(old);
+                nodes
+            }
+            _ => climb(old, &path),
+        }
+    }
+
     /// The form in which it is sent and kept.
     pub fn encode(&self) -> Vec<u8> {
         encode(self.old_size, self.new_size, &self.path)
@@ -213,12 +202,83 @@ impl ConsistencyProof {
     }
 }
 
-/// Divides the leaves at the largest power of two below their number (RFC 6962 section 2.1).
-fn halves(leaves: &[TreeHash]) -> Option<(&[TreeHash], &[TreeHash])> {
-    if leaves.len() < 2 {
-        return None;
+/// Consecutive leaves: from the first index up to, without, the second.
+pub(crate) type Leaves = (u64, u64);
+
+/// The subtrees whose roots are the path of an inclusion proof, lowest first (RFC 9162 section 2.1.3.1).
+/// `index` is below `size`, which is at most [`MAX_TREE_SIZE`].
+pub(crate) fn inclusion_path(index: u64, size: u64) -> Vec<Leaves> {
+    let mut path = Vec::new();
+    let (mut from, mut to) = (0, size);
+    while let Some(middle) = divide(from, to) {
+        if index < middle {
+            path.push((middle, to));
+            to = middle;
+        } else {
+            path.push((from, middle));
+            from = middle;
+        }
     }
-    leaves.split_at_checked(leaves.len().next_power_of_two() / 2)
+    path.reverse();
+    path
+}
+
+/// The subtrees whose roots are the path of a consistency proof, in its order (RFC 9162 section 2.1.4.1).
+/// `old` is at most `new`, which is at most [`MAX_TREE_SIZE`].
+pub(crate) fn consistency_path(old: u64, new: u64) -> Vec<Leaves> {
+    let mut path = Vec::new();
+    if old == 0 || old == new {
+        return path;
+    }
+    let (mut from, mut to, mut whole) = (0, new, true);
+    while old < to
+        && let Some(middle) = divide(from, to)
+    {
+        if old <= middle {
+            path.push((middle, to));
+            to = middle;
+        } else {
+            path.push((from, middle));
+            from = middle;
+            whole = false;
+        }
+    }
+    // The verifier has the old root already if the old tree is one complete subtree.
+    if !whole {
+        path.push((from, to));
+    }
+    path.reverse();
+    path
+}
+
+/// Where leaves are divided: at the largest power of two below their number (RFC 6962 section 2.1).
+fn divide(from: u64, to: u64) -> Option<u64> {
+    let count = to.saturating_sub(from);
+    (count >= 2).then(|| from + count.next_power_of_two() / 2)
+}
+
+fn roots_of(leaves: &[TreeHash], path: &[Leaves]) -> Result<Vec<TreeHash>, ProofError> {
+    let subtree = |(from, to): &Leaves| {
+        let (from, to) = (usize::try_from(*from).ok()?, usize::try_from(*to).ok()?);
+        leaves.get(from..to).map(root_of)
+    };
+    let roots = path.iter().map(subtree).collect::<Option<_>>();
+    roots.ok_or(ProofError::OutOfRange)
+}
+
+/// A subtree and all that a path says on the way up from it: the siblings, and the nodes that they make.
+fn climb(start: (Leaves, TreeHash), siblings: &[(Leaves, TreeHash)]) -> Vec<(Leaves, TreeHash)> {
+    let mut nodes = vec![start];
+    let ((mut from, mut to), mut hash) = start;
+    for (leaves, sibling) in siblings {
+        if leaves.0 == to {
+            (hash, to) = (node(&hash, sibling), leaves.1);
+        } else {
+            (hash, from) = (node(sibling, &hash), leaves.0);
+        }
+        nodes.extend([(*leaves, *sibling), ((from, to), hash)]);
+    }
+    nodes
 }
 
 /// Skips the levels at which a node on the right edge has no sibling.
@@ -244,102 +304,4 @@ fn decode(bytes: &[u8]) -> Result<(u64, u64, Vec<TreeHash>), DecodeError> {
     let proof = (r.u64()?, r.u64()?, r.list(MAX_PATH, |r| r.array_of())?);
     r.end()?;
     Ok(proof)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// All sizes up to this, all pairs.
-    const SIZES: u8 = 64;
-
-    fn leaves(count: u8) -> Vec<TreeHash> {
-        (0..count)
-            .map(|index| *blake3::hash(&[index]).as_bytes())
-            .collect()
-    }
-
-    #[test]
-    fn every_leaf_of_every_tree_is_proved_and_no_other() {
-        for size in 0..=SIZES {
-            let leaves = leaves(size);
-            let root = root_of(&leaves);
-            for index in 0..size {
-                let at = usize::from(index);
-                let proof = InclusionProof::prove(&leaves, u64::from(index)).unwrap();
-                assert_eq!(proof.verify(&leaves[at], &root), Ok(()));
-                assert_eq!(proof.verify(&[0; 32], &root), Err(ProofError::DoesNotHold));
-                assert!(proof.verify(&leaves[at], &[0; 32]).is_err());
-                let moved = InclusionProof {
-                    index: proof.index ^ 1,
-                    ..proof.clone()
-                };
-                assert!(size == 1 || moved.verify(&leaves[at], &root).is_err());
-                assert_eq!(InclusionProof::decode(&proof.encode()), Ok(proof));
-            }
-            let beyond = InclusionProof::prove(&leaves, u64::from(size));
-            assert_eq!(beyond, Err(ProofError::OutOfRange));
-        }
-    }
-
-    #[test]
-    fn every_tree_is_consistent_with_every_earlier_one_and_with_no_other() {
-        let leaves = leaves(SIZES);
-        let roots: Vec<_> = (0..=leaves.len())
-            .map(|size| root_of(&leaves[..size]))
-            .collect();
-        for (new, new_root) in roots.iter().enumerate() {
-            for (old, old_root) in roots[..=new].iter().enumerate() {
-                let proof = ConsistencyProof::prove(&leaves[..new], old as u64).unwrap();
-                assert_eq!(proof.verify(old_root, new_root), Ok(()), "{old} of {new}");
-                assert!(proof.verify(&[0; 32], new_root).is_err(), "{old} of {new}");
-                if old > 0 {
-                    assert!(proof.verify(old_root, &[0; 32]).is_err(), "{old} of {new}");
-                }
-                for cut in 0..proof.path.len() {
-                    let path = proof.path[..cut].to_vec();
-                    let shorter = ConsistencyProof {
-                        path,
-                        ..proof.clone()
-                    };
-                    assert!(shorter.verify(old_root, new_root).is_err());
-                }
-                let mut longer = proof.clone();
-                longer.path.push([0; 32]);
-                assert!(longer.verify(old_root, new_root).is_err());
-                assert_eq!(ConsistencyProof::decode(&proof.encode()), Ok(proof));
-            }
-            assert!(ConsistencyProof::prove(&leaves[..new], new as u64 + 1).is_err());
-        }
-    }
-
-    #[test]
-    fn a_rewritten_leaf_breaks_consistency() {
-        let honest = leaves(20);
-        let old_root = root_of(&honest[..10]);
-        let mut rewritten = honest;
-        rewritten[3] = [7; 32];
-        let proof = ConsistencyProof::prove(&rewritten, 10).unwrap();
-        let verdict = proof.verify(&old_root, &root_of(&rewritten));
-        assert_eq!(verdict, Err(ProofError::DoesNotHold));
-    }
-
-    #[test]
-    fn absurd_sizes_are_refused() {
-        let path = vec![[0; 32]; 64];
-        for (index, size) in [(0, 0), (1, 1), (u64::MAX, u64::MAX), (0, u64::MAX)] {
-            let proof = InclusionProof {
-                index,
-                size,
-                path: path.clone(),
-            };
-            assert!(proof.verify(&[0; 32], &[0; 32]).is_err());
-            let proof = ConsistencyProof {
-                old_size: index,
-                new_size: size,
-                path: path.clone(),
-            };
-            assert!(proof.verify(&[0; 32], &[0; 32]).is_err());
-        }
-    }
 }

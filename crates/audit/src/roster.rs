@@ -5,8 +5,18 @@ use std::collections::BTreeMap;
 use crate::clock::{Meta, Past, Tick};
 use crate::id::{ActorId, ChainId, ClinicId, EntryHash, LogId};
 use crate::kind::Role;
+use crate::rights::first_cut;
+use crate::standing::Void;
+
+/// Most retirements of one key in the causal past of another one. One is enough; more move its cuts back
+/// (a guess).
+pub const MAX_RETIREMENTS: usize = 16;
 
 /// The fold of one roster log: what its accepted entries say together.
+///
+/// What it shows is what counts: an admin's entry beyond the cut of that admin's retirement is held and
+/// says nothing. Admission of entries goes by everything that is held, so that it never depends on what
+/// else arrives.
 #[derive(Debug, Clone)]
 pub struct Roster {
     clinic: ClinicId,
@@ -16,6 +26,10 @@ pub struct Roster {
     heads: Vec<EntryHash>,
     incarnations: BTreeMap<ChainId, Incarnation>,
     staff: BTreeMap<ActorId, StaffMember>,
+    /// Grows whenever a cut is added or a certification or retirement gains or loses its force.
+    cut_version: u64,
+    has_cuts: bool,
+    has_void_certifications: bool,
 }
 
 /// One life of the clinic's store.
@@ -32,8 +46,43 @@ pub struct Incarnation {
     /// The last tree index accepted from it, once a later incarnation has closed it.
     pub closed: Option<u64>,
     rank: Rank,
+    /// The entries that began it: several only where one chain was begun twice.
+    began: Vec<Beginning>,
+    pub(crate) closings: Vec<Closing>,
+}
+
+/// An entry that began an incarnation.
+#[derive(Debug, Clone)]
+struct Beginning {
     at: Tick,
-    closings: Vec<Tick>,
+    counts: bool,
+}
+
+impl Incarnation {
+    /// Whether it counts: one that a retired administrator began beyond the cut does not.
+    pub fn counts(&self) -> bool {
+        self.began.iter().any(|beginning| beginning.counts)
+    }
+
+    fn refresh(&mut self) {
+        let counting = self.closings.iter().filter(|closing| closing.counts);
+        self.closed = counting.map(|closing| closing.last).min();
+    }
+}
+
+/// The close of a chain by a later incarnation.
+#[derive(Debug, Clone)]
+pub(crate) struct Closing {
+    pub(crate) at: Tick,
+    pub(crate) last: u64,
+    counts: bool,
+}
+
+impl Closing {
+    /// The first tree index that it cuts off.
+    pub(crate) fn from(&self) -> u64 {
+        self.last.saturating_add(1)
+    }
 }
 
 /// A person with a certified key.
@@ -47,17 +96,36 @@ pub struct StaffMember {
     pub roles: Vec<Role>,
     /// Whether the key was retired, for good.
     pub retired: bool,
-    /// The last tree index accepted from each incarnation, as each retirement says.
+    /// The last tree index accepted from each incarnation, as the retirements say together; nothing is
+    /// accepted from an incarnation that is not named.
     pub cuts: Vec<(ChainId, u64)>,
-    certified: Vec<Certified>,
-    retirements: Vec<Tick>,
+    pub(crate) certified: Vec<Certified>,
+    pub(crate) retirements: Vec<Retirement>,
 }
 
 #[derive(Debug, Clone)]
-struct Certified {
+pub(crate) struct Certified {
     rank: Rank,
-    at: Tick,
+    pub(crate) at: Tick,
+    name: String,
     roles: Vec<Role>,
+    /// What cuts it off, none if it counts: places in this roster; who knows of one knows.
+    pub(crate) cut_by: Vec<Tick>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Retirement {
+    pub(crate) at: Tick,
+    by_root: bool,
+    cuts: Vec<(ChainId, u64)>,
+    counts: bool,
+}
+
+impl Retirement {
+    /// The first tree index of the chain that it cuts off.
+    pub(crate) fn from(&self, chain: ChainId) -> u64 {
+        first_cut(&self.cuts, chain)
+    }
 }
 
 /// Orders entries along their causality, and concurrent ones the same way on every replica: depth rises
@@ -74,23 +142,72 @@ impl StaffMember {
         self.roles.contains(&role)
     }
 
-    /// What the key counts for where somebody knew this much of the roster.
+    /// What the key is admitted for where somebody knew this much of the roster.
     pub(crate) fn roles_at(&self, past: &Past<'_>) -> Standing<'_> {
-        if self.retirements.iter().any(|at| past.covers(*at)) {
+        if self.retirements.iter().any(|other| past.covers(other.at)) {
             return Standing::Retired;
         }
-        let known = self
-            .certified
-            .iter()
-            .filter(|certified| past.covers(certified.at));
-        match known.max_by_key(|certified| certified.rank) {
+        match self.newest(past, |_| true) {
             Some(certified) => Standing::Holds(&certified.roles),
             None => Standing::Unknown,
         }
     }
+
+    /// The roles that count where somebody knew this much of the roster.
+    pub(crate) fn counting_roles_at(&self, past: &Past<'_>) -> &[Role] {
+        let counting = self.newest(past, |certified| certified.cut_by.is_empty());
+        counting.map_or(&[], |certified| &certified.roles)
+    }
+
+    fn newest(&self, past: &Past<'_>, filter: impl Fn(&Certified) -> bool) -> Option<&Certified> {
+        let known = self.certified.iter();
+        known
+            .filter(|certified| past.covers(certified.at) && filter(certified))
+            .max_by_key(|certified| certified.rank)
+    }
+
+    /// The retirements that count.
+    pub(crate) fn counting_retirements(&self) -> impl Iterator<Item = &Retirement> {
+        self.retirements.iter().filter(|other| other.counts)
+    }
+
+    /// The retirements that count in the roster itself.
+    fn root_retirements(&self) -> impl Iterator<Item = &Retirement> {
+        self.retirements.iter().filter(|other| other.by_root)
+    }
+
+    /// Finds name, roles and cuts anew.
+    fn refresh(&mut self) {
+        // A key that only entries without force certified keeps its name, and no role.
+        let newest = |counting: bool| {
+            let certified = self.certified.iter();
+            certified
+                .filter(|certified| !counting || certified.cut_by.is_empty())
+                .max_by_key(|certified| certified.rank)
+        };
+        let (any, counting) = (newest(false), newest(true));
+        self.name = counting
+            .or(any)
+            .map_or_else(String::new, |certified| certified.name.clone());
+        self.roles = counting.map_or_else(Vec::new, |certified| certified.roles.clone());
+        let mut counting = self.retirements.iter().filter(|other| other.counts);
+        let first = counting.next();
+        let (retired, mut cuts) = (
+            first.is_some(),
+            first.map_or_else(Vec::new, |first| first.cuts.clone()),
+        );
+        for other in counting {
+            cuts.retain_mut(|(chain, last)| {
+                let from = other.from(*chain);
+                *last = from.checked_sub(1).map_or(0, |other| other.min(*last));
+                from > 0
+            });
+        }
+        (self.retired, self.cuts) = (retired, cuts);
+    }
 }
 
-/// What a key counts for at a place of the roster.
+/// What a key is admitted for at a place of the roster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing<'a> {
     Unknown,
@@ -119,7 +236,8 @@ impl Roster {
         self.root
     }
 
-    /// The heads, ascending: what an entry written now names as authority.
+    /// The heads of what counts, ascending: what an entry written now names as authority, with what
+    /// [`Rosters::authority`](crate::Rosters::authority) adds.
     pub fn heads(&self) -> &[EntryHash] {
         &self.heads
     }
@@ -139,7 +257,7 @@ impl Roster {
         let open = self
             .incarnations
             .values()
-            .filter(|life| life.closed.is_none());
+            .filter(|life| life.closed.is_none() && life.counts());
         open.max_by_key(|life| life.rank)
     }
 
@@ -159,15 +277,78 @@ impl Roster {
             .map_or(Standing::Unknown, |member| member.roles_at(past))
     }
 
+    /// How many retirements of the key are in this past.
+    pub(crate) fn retirements_in(&self, key: ActorId, past: &Past<'_>) -> usize {
+        let member = self.staff.get(&key).into_iter();
+        let retirements = member.flat_map(|member| &member.retirements);
+        retirements.filter(|other| past.covers(other.at)).count()
+    }
+
     pub(crate) fn has_chain(&self, chain: ChainId, past: &Past<'_>) -> bool {
         self.incarnations
             .get(&chain)
-            .is_some_and(|life| past.covers(life.at))
+            .is_some_and(|life| life.began.iter().any(|began| past.covers(began.at)))
     }
 
     pub(crate) fn is_closed(&self, chain: ChainId, past: &Past<'_>) -> bool {
         let life = self.incarnations.get(&chain);
-        life.is_some_and(|life| life.closings.iter().any(|at| past.covers(*at)))
+        life.is_some_and(|life| life.closings.iter().any(|closing| past.covers(closing.at)))
+    }
+
+    pub(crate) fn cut_version(&self) -> u64 {
+        self.cut_version
+    }
+
+    pub(crate) fn has_void_certifications(&self) -> bool {
+        self.has_void_certifications
+    }
+
+    /// The retirements of the key and the closings of the chain that count in records: each by its place
+    /// and the first tree index that it cuts off.
+    pub(crate) fn cuts_of(
+        &self,
+        actor: ActorId,
+        chain: ChainId,
+    ) -> impl Iterator<Item = (Void, Tick, u64)> {
+        let member = self.staff.get(&actor).into_iter();
+        let retired = member
+            .flat_map(StaffMember::counting_retirements)
+            .map(move |other| (Void::Retired, other.at, other.from(chain)));
+        retired.chain(self.closings_of(chain))
+    }
+
+    fn closings_of(&self, chain: ChainId) -> impl Iterator<Item = (Void, Tick, u64)> {
+        let life = self.incarnations.get(&chain).into_iter();
+        life.flat_map(|life| &life.closings)
+            .filter(|closing| closing.counts)
+            .map(|closing| (Void::ChainClosed, closing.at, closing.from()))
+    }
+
+    /// What cuts off an entry in records for this reason: the first that reaches so far.
+    pub(crate) fn cut(&self, actor: ActorId, chain: ChainId, tree_index: u64) -> Option<Void> {
+        if !self.has_cuts {
+            return None;
+        }
+        let beyond = self
+            .cuts_of(actor, chain)
+            .find(|(_, _, from)| *from <= tree_index);
+        beyond.map(|(why, _, _)| why)
+    }
+
+    /// What cuts off an entry of the roster itself: only the root retires admins, and what the root
+    /// signed always counts.
+    pub(crate) fn own_cuts(&self, meta: &Meta) -> Vec<(Void, Tick)> {
+        if meta.actor == self.root || !self.has_cuts {
+            return Vec::new();
+        }
+        let member = self.staff.get(&meta.actor).into_iter();
+        let retired = member
+            .flat_map(StaffMember::root_retirements)
+            .map(|other| (Void::Retired, other.at, other.from(meta.chain)));
+        let beyond = retired
+            .chain(self.closings_of(meta.chain))
+            .filter(|(_, _, from)| *from <= meta.tree_index);
+        beyond.map(|(why, at, _)| (why, at)).collect()
     }
 
     pub(crate) fn begin(log: LogId, name: String, root: ActorId, genesis: EntryHash) -> Roster {
@@ -179,6 +360,9 @@ impl Roster {
             heads: Vec::new(),
             incarnations: BTreeMap::new(),
             staff: BTreeMap::new(),
+            cut_version: 0,
+            has_cuts: false,
+            has_void_certifications: false,
         }
     }
 
@@ -194,23 +378,32 @@ impl Roster {
     ) {
         for (closed, last) in closes {
             if let Some(life) = self.incarnations.get_mut(closed) {
-                life.closed = Some(life.closed.map_or(*last, |other| other.min(*last)));
-                life.closings.push(meta.at);
+                let (at, last, counts) = (meta.at(), *last, true);
+                life.closings.push(Closing { at, last, counts });
+                life.refresh();
+                self.has_cuts = true;
+                self.cut_version += 1;
             }
         }
-        let (rank, at, entry) = (rank(meta), meta.at, meta.hash);
-        let closings = Vec::new();
-        let life = Incarnation {
+        let (rank, entry) = (rank(meta), meta.hash);
+        let life = self.incarnations.entry(chain).or_insert(Incarnation {
             chain,
             endpoint,
             hpke,
             entry,
             closed: None,
             rank,
-            at,
-            closings,
-        };
-        self.incarnations.insert(chain, life);
+            began: Vec::new(),
+            closings: Vec::new(),
+        });
+        life.began.push(Beginning {
+            at: meta.at(),
+            counts: true,
+        });
+        if rank > life.rank {
+            (life.endpoint, life.hpke) = (endpoint, hpke);
+            (life.entry, life.rank) = (entry, rank);
+        }
     }
 
     pub(crate) fn certify(&mut self, meta: &Meta, key: ActorId, name: String, roles: Vec<Role>) {
@@ -223,29 +416,82 @@ impl Roster {
             certified: Vec::new(),
             retirements: Vec::new(),
         });
-        let rank = rank(meta);
-        if member.certified.iter().all(|other| other.rank < rank) {
-            member.name = name;
-            member.roles.clone_from(&roles);
-        }
+        let (rank, at, cut_by) = (rank(meta), meta.at(), Vec::new());
         member.certified.push(Certified {
             rank,
-            at: meta.at,
+            at,
+            name,
             roles,
+            cut_by,
         });
+        member.refresh();
     }
 
     pub(crate) fn retire(&mut self, meta: &Meta, key: ActorId, cuts: Vec<(ChainId, u64)>) {
+        let by_root = meta.actor == self.root;
         if let Some(member) = self.staff.get_mut(&key) {
-            member.retired = true;
-            member.retirements.push(meta.at);
-            for (chain, last) in cuts {
-                match member.cuts.iter_mut().find(|cut| cut.0 == chain) {
-                    Some(cut) => cut.1 = cut.1.min(last),
-                    None => member.cuts.push((chain, last)),
-                }
-            }
-            member.cuts.sort_unstable();
+            let (at, counts) = (meta.at(), true);
+            member.retirements.push(Retirement {
+                at,
+                by_root,
+                cuts,
+                counts,
+            });
+            member.refresh();
+            self.has_cuts = true;
+            self.cut_version += 1;
         }
+    }
+
+    /// Takes the force from what was just added at this place.
+    pub(crate) fn weaken(&mut self, at: Tick, cut_by: &[Tick]) {
+        for member in self.staff.values_mut() {
+            let certified = member.certified.last_mut().filter(|other| other.at == at);
+            let retirement = member.retirements.last_mut().filter(|other| other.at == at);
+            if certified.is_none() && retirement.is_none() {
+                continue;
+            }
+            if let Some(certified) = certified {
+                certified.cut_by = cut_by.to_vec();
+                self.has_void_certifications = true;
+            }
+            if let Some(retirement) = retirement {
+                retirement.counts = false;
+            }
+            member.refresh();
+        }
+        self.set_lives(|other, counts| counts && other != at);
+        self.cut_version += 1;
+    }
+
+    /// Says of each beginning and close of an incarnation, by its place and whether it counted, whether it counts.
+    fn set_lives(&mut self, counts: impl Fn(Tick, bool) -> bool) {
+        for life in self.incarnations.values_mut() {
+            for began in &mut life.began {
+                began.counts = counts(began.at, began.counts);
+            }
+            for closing in &mut life.closings {
+                closing.counts = counts(closing.at, closing.counts);
+            }
+            life.refresh();
+        }
+    }
+
+    /// Gives force to the certifications and retirements that count and takes it from the others. `cut`
+    /// says what cuts off the entry at a place, nothing if it counts.
+    pub(crate) fn set_force(&mut self, cut: impl Fn(Tick) -> Vec<Tick>) {
+        self.has_void_certifications = false;
+        for member in self.staff.values_mut() {
+            for certified in &mut member.certified {
+                certified.cut_by = cut(certified.at);
+                self.has_void_certifications |= !certified.cut_by.is_empty();
+            }
+            for retirement in &mut member.retirements {
+                retirement.counts = cut(retirement.at).is_empty();
+            }
+            member.refresh();
+        }
+        self.set_lives(|at, _| cut(at).is_empty());
+        self.cut_version += 1;
     }
 }

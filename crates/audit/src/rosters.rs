@@ -16,8 +16,10 @@ use crate::verdict::{Refusal, Verdict};
 pub struct Rosters {
     logs: BTreeMap<LogId, LogState>,
     clinics: BTreeMap<ClinicId, LogId>,
-    chains: BTreeMap<ChainId, ClinicId>,
+    /// The clinics whose rosters name the chain, ascending.
+    chains: BTreeMap<ChainId, Vec<ClinicId>>,
     entries: BTreeMap<EntryHash, ClinicId>,
+    version: u64,
 }
 
 impl Rosters {
@@ -33,7 +35,8 @@ impl Rosters {
         let state = self.logs.entry(log).or_insert_with(|| LogState::new(log));
         let verdict = state.admit(entry, &Rosters::default());
         match state.roster().map(Roster::clinic) {
-            Some(clinic) if verdict == Verdict::Accepted => {
+            Some(clinic) if matches!(verdict, Verdict::Accepted | Verdict::Forked { .. }) => {
+                self.version += 1;
                 self.entries.insert(entry.hash(), clinic);
                 self.index(clinic, log);
             }
@@ -54,6 +57,7 @@ impl Rosters {
             return Err(Box::new(state));
         };
         let log = state.log();
+        self.version += 1;
         self.entries
             .extend(state.entries().map(|meta| (meta.hash, clinic)));
         self.logs.insert(log, state);
@@ -81,9 +85,43 @@ impl Rosters {
         self.clinics.keys().copied()
     }
 
+    /// Grows with every roster entry that is accepted: [`LogState::settle`] does nothing where it did
+    /// not. Compare versions of one and the same `Rosters` only.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The clinic that writes this chain.
     pub fn clinic_of(&self, chain: ChainId) -> Option<ClinicId> {
-        self.chains.get(&chain).copied()
+        self.owners(chain).first().copied()
+    }
+
+    /// What an entry of this clinic's that follows `prev` in its chain names as authority: the heads of
+    /// what counts in the roster, and what `prev` relied on and these heads do not build on (it counts no
+    /// more, but a chain never relies on less than before).
+    pub fn authority(&self, clinic: ClinicId, prev: Option<&Meta>) -> Vec<EntryHash> {
+        let Some(state) = self.state(clinic) else {
+            return Vec::new();
+        };
+        let mut heads = state
+            .roster()
+            .map_or_else(Vec::new, |roster| roster.heads().to_vec());
+        let metas = heads.iter().filter_map(|head| state.entry_meta(head));
+        let known = Past(metas.collect());
+        let before = prev.map_or(&[][..], |prev| &prev.authority);
+        let before = before.iter().filter_map(|hash| state.entry_meta(hash));
+        let lost = before.filter(|meta| !known.covers(meta.at()));
+        let lost: Vec<EntryHash> = lost.map(|meta| meta.hash).collect();
+        heads.extend(lost);
+        heads.sort_unstable();
+        heads.dedup();
+        heads
+    }
+
+    /// The clinics whose rosters name the chain, ascending. A chain signs the entry that certifies it, so
+    /// two clinics share one only if the same hand runs both.
+    pub(crate) fn owners(&self, chain: ChainId) -> &[ClinicId] {
+        self.chains.get(&chain).map_or(&[], Vec::as_slice)
     }
 
     /// The clinic's staff member with this key.
@@ -95,32 +133,25 @@ impl Rosters {
         self.clinics.insert(clinic, log);
         let roster = self.logs.get(&log).and_then(LogState::roster);
         for life in roster.into_iter().flat_map(Roster::incarnations) {
-            // A chain signs the entry that certifies it, so two clinics share one only if the same
-            // hand runs both; the lesser id then wins, whatever the order of arrival.
-            let owner = self.chains.entry(life.chain).or_insert(clinic);
-            *owner = clinic.min(*owner);
+            let owners = self.chains.entry(life.chain).or_default();
+            if let Err(at) = owners.binary_search(&clinic) {
+                owners.insert(at, clinic);
+            }
         }
     }
 
-    fn find(&self, entry: &EntryHash) -> Option<(ClinicId, &LogState, &Meta)> {
+    pub(crate) fn find(&self, entry: &EntryHash) -> Option<(ClinicId, &LogState, &Meta)> {
         let clinic = *self.entries.get(entry)?;
         let state = self.state(clinic)?;
         Some((clinic, state, state.entry_meta(entry)?))
     }
 
-    /// Which clinic wrote the entry and what its actor may do, as far as the entry's own `authority`
-    /// tells: the rosters may know more by now, and every replica must answer alike.
-    pub(crate) fn writer(
-        &self,
-        header: &Header,
-        prev: Option<&Meta>,
-    ) -> Result<Writer<'_>, Verdict> {
-        if header.authority.is_empty() {
-            return Err(Verdict::Refused(Refusal::Shape("authority")));
-        }
+    /// The rosters that these heads belong to, each with what they know of it, or the heads that are not
+    /// held.
+    fn relied(&self, authority: &[EntryHash]) -> Result<Vec<(&Roster, Past<'_>)>, Vec<EntryHash>> {
         let mut relied: Vec<(&Roster, Past<'_>)> = Vec::new();
         let mut missing = Vec::new();
-        for hash in &header.authority {
+        for hash in authority {
             let found = self
                 .find(hash)
                 .and_then(|(_, state, meta)| Some((state.roster()?, meta)));
@@ -137,9 +168,35 @@ impl Rosters {
                 None => missing.push(*hash),
             }
         }
-        if !missing.is_empty() {
-            return Err(Verdict::Pending { missing });
+        if missing.is_empty() {
+            Ok(relied)
+        } else {
+            Err(missing)
         }
+    }
+
+    /// The roster by which an accepted entry of this chain was judged, and what of it the entry knew.
+    pub(crate) fn judged_by(
+        &self,
+        chain: ChainId,
+        authority: &[EntryHash],
+    ) -> Option<(&Roster, Past<'_>)> {
+        let mut relied = self.relied(authority).ok()?.into_iter();
+        relied.find(|(roster, past)| roster.has_chain(chain, past))
+    }
+
+    /// Which clinic wrote the entry and what its actor may do, as far as the entry's own `authority`
+    /// tells: the rosters may know more by now, and every replica must answer alike.
+    pub(crate) fn writer(
+        &self,
+        header: &Header,
+        prev: Option<&Meta>,
+    ) -> Result<Writer<'_>, Verdict> {
+        if header.authority.is_empty() {
+            return Err(Verdict::Refused(Refusal::Shape("authority")));
+        }
+        let relied = self.relied(&header.authority);
+        let relied = relied.map_err(|missing| Verdict::Pending { missing })?;
         let mut owners = relied
             .iter()
             .filter(|(roster, past)| roster.has_chain(header.chain, past));
@@ -156,7 +213,7 @@ impl Rosters {
                         missing: vec![*hash],
                     });
                 };
-                if clinic == roster.clinic() && !past.covers(meta.at) {
+                if clinic == roster.clinic() && !past.covers(meta.at()) {
                     return Err(Verdict::Refused(Refusal::AuthorityShrank));
                 }
             }
@@ -164,10 +221,7 @@ impl Rosters {
         match roster.standing(header.actor, past) {
             Standing::Unknown => Err(Verdict::Refused(Refusal::Actor)),
             Standing::Retired => Err(Verdict::Refused(Refusal::ActorRetired)),
-            Standing::Holds(roles) => Ok(Writer {
-                clinic: roster.clinic(),
-                roles,
-            }),
+            Standing::Holds(roles) => Ok(Writer { roster, roles }),
         }
     }
 }
@@ -175,6 +229,6 @@ impl Rosters {
 /// Who wrote an entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writer<'a> {
-    pub(crate) clinic: ClinicId,
+    pub(crate) roster: &'a Roster,
     pub(crate) roles: &'a [Role],
 }

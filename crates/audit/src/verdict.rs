@@ -19,7 +19,14 @@ pub enum Verdict {
     },
     /// It is not part of the log, on any replica.
     Refused(Refusal),
-    /// Its chain has signed another entry for the same place. Both are evidence.
+    /// It belongs to the log and has been added, and its chain now shows two histories: this entry is for
+    /// the same place as another one. Both are evidence, and neither counts by itself.
+    Forked {
+        /// The other entry for the place.
+        other: EntryHash,
+    },
+    /// Its chain has signed another entry for the same place, and this one could not be added: it fails a
+    /// check, or the chain shows [`MAX_FORKS`](crate::MAX_FORKS) histories already. Both are evidence.
     Equivocation {
         /// The entry that holds the place here.
         other: EntryHash,
@@ -63,8 +70,8 @@ pub enum Refusal {
     /// The tree index does not rise along the chain.
     #[error("the tree index does not rise")]
     TreeIndex,
-    /// The chain has equivocated and is frozen.
-    #[error("the chain has equivocated and is frozen")]
+    /// The entry builds on two histories of its own chain.
+    #[error("the entry builds on two histories of its own chain")]
     Frozen,
     /// The log has [`MAX_CHAINS`](crate::MAX_CHAINS) chains already.
     #[error("the log has too many chains")]
@@ -72,6 +79,13 @@ pub enum Refusal {
     /// The record has [`MAX_GRANTS`](crate::MAX_GRANTS) grants in the entry's causal past already.
     #[error("the record has too many grants")]
     TooManyGrants,
+    /// The record has [`MAX_REVOCATIONS`](crate::MAX_REVOCATIONS), [`MAX_EPOCHS`](crate::MAX_EPOCHS) or
+    /// [`MAX_QUARANTINES`](crate::MAX_QUARANTINES) of the kind in the entry's causal past already.
+    #[error("the record has too many entries of this kind")]
+    TooManyControls,
+    /// The key has [`MAX_RETIREMENTS`](crate::MAX_RETIREMENTS) retirements in the entry's causal past.
+    #[error("the key was retired too many times")]
+    TooManyRetirements,
     /// No roster that the entry relies on certifies its chain, or several do.
     #[error("the chain is not certified by the roster that the entry relies on")]
     Chain,
@@ -102,7 +116,8 @@ pub enum Refusal {
     /// The clinic's root key is to be certified as a staff member's.
     #[error("the root key is nobody's staff key")]
     RootKey,
-    /// The staff member or chain that the body names is not known in the entry's causal past.
-    #[error("the body names a staff member or chain that is not known there")]
+    /// The staff member or chain that the body names is not known in the entry's causal past, or the
+    /// entry that it names is no edit there.
+    #[error("the body names something that is not known there")]
     Unknown,
 }

@@ -125,13 +125,12 @@ impl VaultFile {
             staff_key,
             name: staff_name.to_owned(),
         };
-        let slot = file.push(&mut shared, &personal, passphrase, params)?;
+        file.push(&mut shared, &personal, passphrase, params)?;
         file.seal_shared(&vault_key, &shared);
         let unlocked = Unlocked {
             staff_name: personal.name,
             staff_key: personal.staff_key,
             secrets: shared.secrets,
-            slot,
             vault_key,
         };
         Ok((file, unlocked))
@@ -187,7 +186,6 @@ impl VaultFile {
                 staff_name: personal.name,
                 staff_key: personal.staff_key,
                 secrets,
-                slot: slot.id,
                 vault_key: personal.vault_key,
             });
         }
@@ -202,6 +200,13 @@ impl VaultFile {
     /// How many people can unlock; in the clear.
     pub fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// What a guess of a passphrase costs: the dearest of all slots, and what a further person's slot is to cost.
+    pub fn params(&self) -> Argon2Params {
+        let cost = |params: &Argon2Params| (params.memory_kib(), params.iterations());
+        let dearest = self.slots.iter().map(|slot| slot.params).max_by_key(cost);
+        dearest.unwrap_or(Argon2Params::RECOMMENDED)
     }
 
     /// Gives one more person a slot, with a signing key of their own.
@@ -229,27 +234,27 @@ impl VaultFile {
     /// file, if somebody kept one.
     pub fn change_passphrase(
         &mut self,
-        unlocked: &mut Unlocked,
+        unlocked: &Unlocked,
         passphrase: &str,
         params: Argon2Params,
     ) -> Result<(), VaultError> {
         check_passphrase(passphrase)?;
         let mut shared = self.shared(unlocked)?;
-        let at = self.position(&unlocked.slot)?;
+        // By the key, not by the slot that was opened: another session of theirs may have changed it since.
+        let actor = unlocked.staff_key.actor();
+        let listed = shared
+            .staff
+            .iter()
+            .position(|staff| staff.actor == actor)
+            .ok_or(VaultError::UnknownStaff)?;
+        let at = self.position(&shared.staff[listed].slot)?;
         let personal = Personal {
             vault_key: unlocked.vault_key.clone(),
             staff_key: unlocked.staff_key.clone(),
             name: unlocked.staff_name.clone(),
         };
         let slot = Slot::seal(&self.id, &personal, passphrase, params)?;
-        for staff in shared
-            .staff
-            .iter_mut()
-            .filter(|staff| staff.slot == unlocked.slot)
-        {
-            staff.slot = slot.id;
-        }
-        unlocked.slot = slot.id;
+        shared.staff[listed].slot = slot.id;
         self.slots[at] = slot;
         self.seal_shared(&unlocked.vault_key, &shared);
         Ok(())
@@ -275,15 +280,14 @@ impl VaultFile {
         Ok(())
     }
 
-    /// Puts other node keys in: after a key was rotated, or for a new incarnation.
-    pub fn replace_secrets(
+    /// Puts other node keys in: after a key was rotated, or for a new incarnation. What `unlocked` holds stays as it was.
+    pub fn replace_node_secrets(
         &mut self,
-        unlocked: &mut Unlocked,
+        unlocked: &Unlocked,
         secrets: NodeSecrets,
     ) -> Result<(), VaultError> {
         let mut shared = self.shared(unlocked)?;
-        shared.secrets = secrets.clone();
-        unlocked.secrets = secrets;
+        shared.secrets = secrets;
         self.seal_shared(&unlocked.vault_key, &shared);
         Ok(())
     }
@@ -363,7 +367,7 @@ impl VaultFile {
         personal: &Personal,
         passphrase: &str,
         params: Argon2Params,
-    ) -> Result<[u8; 16], VaultError> {
+    ) -> Result<(), VaultError> {
         check_passphrase(passphrase)?;
         let name = canonical_name(&personal.name);
         if name.is_empty() || personal.name.len() > MAX_STAFF_NAME_BYTES {
@@ -380,15 +384,14 @@ impl VaultFile {
             return Err(VaultError::NameTaken);
         }
         let slot = Slot::seal(&self.id, personal, passphrase, params)?;
-        let id = slot.id;
         let actor = personal.staff_key.actor();
         shared.staff.push(StaffSlot {
             name: personal.name.clone(),
             actor,
-            slot: id,
+            slot: slot.id,
         });
         self.slots.push(slot);
-        Ok(id)
+        Ok(())
     }
 
     fn position(&self, slot: &[u8; 16]) -> Result<usize, VaultError> {

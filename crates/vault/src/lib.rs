@@ -39,6 +39,7 @@ mod padding;
 mod passphrase;
 mod payload;
 mod phrase;
+mod previous;
 mod seal;
 mod secrets;
 mod slot;
@@ -56,6 +57,7 @@ pub use passphrase::{
 };
 pub use payload::{EpochKey, MAX_BODY_BYTES, SealError, open_payload, seal_payload};
 pub use phrase::{PhraseError, RECOVERY_WORDS, RecoveryPhrase};
+pub use previous::{SEALED_PREVIOUS_BYTES, open_previous_key, seal_previous_key};
 pub use seal::{AEAD_TAG_BYTES, NONCE_BYTES, OpenError, SEAL_OVERHEAD_BYTES};
 pub use secrets::{LockedSecrets, NodeSecrets, StaffSlot, Unlocked, generate_signing_key};
 pub use wrap::{HpkeSecret, WRAPPED_KEY_BYTES, WrapError, unwrap_epoch_key, wrap_epoch_key};

@@ -50,7 +50,6 @@ pub struct Unlocked {
     pub staff_key: SigningKey,
     /// The node's keys.
     pub secrets: NodeSecrets,
-    pub(crate) slot: [u8; 16],
     pub(crate) vault_key: Zeroizing<[u8; 32]>,
 }
 
@@ -299,7 +298,6 @@ mod tests {
             staff_name: "Ada Lovelace".into(),
             staff_key: key.clone(),
             secrets: NodeSecrets::generate(),
-            slot: [0; 16],
             vault_key: Zeroizing::new([1; 32]),
         };
         let slot = StaffSlot {

@@ -49,7 +49,7 @@ prop_compose! {
 fn cuts() -> impl Strategy<Value = Vec<(ChainId, u64)>> {
     proptest::collection::btree_map(
         any::<[u8; 32]>().prop_map(ChainId::from_bytes),
-        any::<u64>(),
+        0..=MAX_TREE_SIZE,
         0..4,
     )
     .prop_map(|map| map.into_iter().collect())
@@ -96,6 +96,19 @@ fn any_control() -> impl Strategy<Value = Control> {
                 }
             }
         ),
+        (clinic(), cuts()).prop_map(|(clinic, cuts)| Control::Revoke { clinic, cuts }),
+        (bytes(), bytes(), vec(any::<u8>(), 1..100)).prop_map(
+            |(commitment, previous, sealed_previous)| Control::Rotate {
+                commitment,
+                previous: EntryHash::from_bytes(previous),
+                sealed_previous,
+            }
+        ),
+        (bytes(), hashes(5), name()).prop_map(|(first, mut entries, reason)| {
+            entries.push(EntryHash::from_bytes(first));
+            entries.sort();
+            Control::Quarantine { entries, reason }
+        }),
     ]
 }
 
@@ -105,6 +118,14 @@ fn any_body() -> impl Strategy<Value = Body> {
     prop_oneof![
         (vec(bytes(), 1..4), line()).prop_map(|(changes, summary)| Body::Edit { changes, summary }),
         line().prop_map(|purpose| Body::View { purpose }),
+        (any::<[u8; 32]>(), any::<bool>()).prop_map(|(other, link)| {
+            let other = LogId::from_bytes(other);
+            if link {
+                Body::Link { other }
+            } else {
+                Body::Unlink { other }
+            }
+        }),
         (
             line(),
             line(),
@@ -146,7 +167,7 @@ fn violence() -> impl Strategy<Value = (u8, usize, u8)> {
     any::<(u8, usize, u8)>()
 }
 
-const DECODED_KINDS: [Kind; 8] = [
+const DECODED_KINDS: [Kind; 13] = [
     Kind::Genesis,
     Kind::Certify,
     Kind::Retire,
@@ -155,6 +176,11 @@ const DECODED_KINDS: [Kind; 8] = [
     Kind::Edit,
     Kind::View,
     Kind::Attach,
+    Kind::Revoke,
+    Kind::Rotate,
+    Kind::Quarantine,
+    Kind::Link,
+    Kind::Unlink,
 ];
 
 /// Every decoder on these bytes: what it accepts, it writes the same.
@@ -496,6 +522,37 @@ fn impossible_bodies_are_refused() {
         cuts: vec![cut, cut],
     };
     assert!(Control::decode(Kind::Retire, &twice.encode()).is_err());
+    let far = Control::Retire {
+        key: key(1).actor(),
+        cuts: vec![(key(1).chain(), MAX_TREE_SIZE + 1)],
+    };
+    assert!(Control::decode(Kind::Retire, &far.encode()).is_err());
+    let id = |byte| EntryHash::from_bytes([byte; 32]);
+    let reason = || "broken".to_owned();
+    for entries in [vec![], vec![id(2), id(1)], vec![id(1), id(1)]] {
+        let reason = reason();
+        let control = Control::Quarantine { entries, reason };
+        assert!(Control::decode(Kind::Quarantine, &control.encode()).is_err());
+    }
+    let many = (0..=u8::try_from(MAX_QUARANTINED).unwrap()).map(id);
+    let many = Control::Quarantine {
+        entries: many.collect(),
+        reason: reason(),
+    };
+    assert!(Control::decode(Kind::Quarantine, &many.encode()).is_err());
+    let why = Control::Quarantine {
+        entries: vec![id(1)],
+        reason: String::new(),
+    };
+    assert!(Control::decode(Kind::Quarantine, &why.encode()).is_err());
+    for len in [0, MAX_SEALED_KEY_BYTES + 1] {
+        let rotate = Control::Rotate {
+            commitment: [1; 32],
+            previous: id(1),
+            sealed_previous: vec![0; len],
+        };
+        assert!(Control::decode(Kind::Rotate, &rotate.encode()).is_err());
+    }
     let empty = Body::Edit {
         changes: vec![],
         summary: String::new(),

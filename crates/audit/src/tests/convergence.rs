@@ -95,7 +95,7 @@ fn deliver(log: LogId, rosters: &[Entry], entries: &[Entry], order: &[usize]) ->
 }
 
 fn everything(state: &LogState) -> String {
-    let mut grants: Vec<_> = state.grants().iter().map(|grant| grant.entry).collect();
+    let mut grants: Vec<_> = state.grants().map(|grant| grant.entry).collect();
     grants.sort();
     let mut clocks: Vec<_> = state
         .entries()
@@ -128,7 +128,9 @@ proptest! {
         // And the stored entries, clinical payloads left out, give it again.
         let kept = entries.iter().filter(|entry| first.entry_meta(&entry.hash()).is_some());
         let stored = kept.rev().map(|entry| {
-            if entry.header().kind.is_clear() { entry.clone() } else { entry.without_payload() }
+            let line = entry.header().chain;
+            let is_clear = entry.header().kind.is_clear();
+            (line, if is_clear { entry.clone() } else { entry.without_payload() })
         });
         let replayed = LogState::replay(log, stored);
         prop_assert!(replayed.unplaced().is_empty());
@@ -173,17 +175,22 @@ proptest! {
         let (rosters, entries) = history(&steps);
         let log = entries[0].header().log;
         let full = deliver(log, &rosters, &entries, &[]);
-        let part: Vec<Entry> = full
+        let part: Vec<(ChainId, Entry)> = full
             .entries()
             .take(1 + held % full.len())
-            .filter_map(|meta| entries.iter().find(|entry| entry.hash() == meta.hash).cloned())
+            .filter_map(|meta| entries.iter().find(|entry| entry.hash() == meta.hash))
+            .map(|entry| (entry.header().chain, entry.clone()))
             .collect();
         let part = LogState::replay(log, part);
-        let lacking: u64 = part.missing(full.heights()).iter().map(Span::len).sum();
-        prop_assert_eq!(lacking, (full.len() - part.len()) as u64);
-        prop_assert_eq!(part.missing(full.heights()), full.surplus(part.heights()));
-        prop_assert!(part.surplus(full.heights()).is_empty());
-        prop_assert_eq!(part.digest() == full.digest(), lacking == 0);
+        let lacking = full.lacking(part.heights());
+        prop_assert!(lacking.forked.is_empty());
+        let expected = full.entries().skip(part.len());
+        let expected: Vec<_> = expected.map(|meta| (meta.line, meta.seq, meta.hash)).collect();
+        prop_assert_eq!(&lacking.entries, &expected);
+        let some = full.lacking_first(part.heights(), 3);
+        prop_assert_eq!(&some.entries[..], &expected[..3.min(expected.len())]);
+        prop_assert!(part.lacking(full.heights()).entries.is_empty());
+        prop_assert_eq!(part.digest() == full.digest(), expected.is_empty());
     }
 }
 
@@ -195,11 +202,14 @@ fn a_store_that_lost_an_entry_is_found_out() {
         w.accept(edit);
     }
     let damaged = w.entries.iter().enumerate().filter(|(at, _)| *at != 3);
-    let state = LogState::replay(w.state.log(), damaged.map(|(_, entry)| entry.clone()));
+    let state = LogState::replay(w.state.log(), damaged.map(|(_, entry)| stored(entry)));
     assert_eq!(state.len(), 3);
     assert_eq!(state.unplaced(), [w.entries[4].hash()]);
     // A control entry that lost its body cannot be placed, nor what builds on it.
-    let bare = w.entries.iter().map(Entry::without_payload);
+    let bare = w
+        .entries
+        .iter()
+        .map(|entry| stored(&entry.without_payload()));
     let state = LogState::replay(w.state.log(), bare);
     assert!(state.is_empty());
     assert_eq!(state.unplaced().len(), w.entries.len());

@@ -177,34 +177,6 @@ fn a_reordered_entry_waits_and_a_replayed_one_changes_nothing() {
 }
 
 #[test]
-fn two_entries_for_one_place_are_equivocation() {
-    let mut w = World::new();
-    let one = w.hill.edit(&w.state, &w.bo, Scope::Note);
-    let two = w.hill.edit(&w.state, &w.bo, Scope::Note);
-    let mut replica = w.state.clone();
-    w.accept(one.clone());
-    assert_eq!(w.admit(&two), Verdict::Equivocation { other: one.hash() });
-    let expected = Equivocation {
-        seq: 0,
-        held: one.hash(),
-        other: two.hash(),
-    };
-    assert_eq!(
-        w.state.equivocations().get(&w.hill.chain.chain()),
-        Some(&expected)
-    );
-    let next = w.hill.edit(&w.state, &w.bo, Scope::Note);
-    assert_eq!(w.refused(&next), Refusal::Frozen);
-    // The other replica sees the same two, the other way round.
-    assert_eq!(replica.admit(&two, &w.rosters), Verdict::Accepted);
-    assert_eq!(
-        replica.admit(&one, &w.rosters),
-        Verdict::Equivocation { other: two.hash() }
-    );
-    assert_ne!(replica.digest(), w.state.digest());
-}
-
-#[test]
 fn a_tree_index_must_rise() {
     let mut w = World::new();
     w.harbour.tree_size = 3;

@@ -2,10 +2,22 @@
 
 mod codec;
 mod convergence;
+mod dice;
+mod forks;
 mod hostile;
+mod million;
+mod oracle;
+mod portable;
+mod portable_faults;
+mod replicas;
 mod rights;
 mod rosters;
 mod signatures;
+mod sim;
 mod speed;
+mod standing;
+mod statements;
+mod tampering;
+mod trees;
 mod vectors;
 mod world;

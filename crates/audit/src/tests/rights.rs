@@ -99,7 +99,7 @@ fn a_write_holder_grants_up_to_write_and_never_home() {
     assert_eq!(w.refused(&home), Refusal::Right);
     let itself = w.harbour.grant(&w.state, &w.ada, w.harbour.id, Right::Home);
     w.accept(itself);
-    assert_eq!(w.state.grants().len(), 3);
+    assert_eq!(w.state.grants().count(), 3);
 }
 
 #[test]
@@ -234,7 +234,15 @@ fn a_header_that_does_not_fit_its_kind_is_refused() {
         ),
         (Kind::Grant, None, epoch, Refusal::Shape("epoch")),
         (Kind::Genesis, None, None, Refusal::Shape("parents")),
-        (Kind::Revoke, None, None, Refusal::NotSupported),
+        (Kind::Consent, None, None, Refusal::NotSupported),
+        (Kind::Revoke, None, epoch, Refusal::Shape("epoch")),
+        (Kind::Link, None, None, Refusal::Shape("epoch")),
+        (
+            Kind::Link,
+            Some(Scope::Demographics),
+            epoch,
+            Refusal::Shape("scope"),
+        ),
         (
             Kind::Inference,
             Some(Scope::Ai),

@@ -147,7 +147,7 @@ fn a_restored_clinic_goes_on_under_a_new_chain() {
         hpke: [2; 32],
         closes: vec![(old.chain(), closed)],
     };
-    // The old chain cannot speak for the new one, and only the root may begin it.
+    // The old chain cannot speak for the new one, and only the root may cut anything off.
     let root = w.harbour.root.clone();
     assert_eq!(
         refusal(&mut w.harbour, &root, &incarnation),
@@ -156,7 +156,7 @@ fn a_restored_clinic_goes_on_under_a_new_chain() {
     w.harbour.chain = key(15);
     w.harbour.tree_size = 0;
     let by_admin = refusal(&mut w.harbour, &w.ada, &incarnation);
-    assert_eq!(by_admin, Some(Refusal::Actor));
+    assert_eq!(by_admin, Some(Refusal::Role));
     w.harbour.keep(&incarnation);
     w.know();
     let roster = w.rosters.get(w.harbour.id).unwrap();
@@ -290,7 +290,7 @@ fn rosters_take_entries_in_any_order_and_only_rosters() {
     assert_eq!(rosters.admit(&clinic.entries[1]), Verdict::Accepted);
     assert_eq!(rosters.admit(&clinic.entries[1]), Verdict::Duplicate);
     let log = clinic.roster.log();
-    let rebuilt = LogState::replay(log, clinic.entries.iter().rev().cloned());
+    let rebuilt = LogState::replay(log, clinic.entries.iter().rev().map(stored));
     assert_eq!(rebuilt.digest(), clinic.roster.digest());
     let mut again = Rosters::new();
     assert_eq!(again.insert(rebuilt).unwrap(), clinic.id);
@@ -389,5 +389,90 @@ fn concurrent_changes_of_roles_end_alike_everywhere() {
         assert_eq!(outcome.admit(last, &Rosters::new()), Verdict::Accepted);
         let member = outcome.roster().unwrap().staff(key(30).actor()).unwrap();
         assert_eq!(member.roles, [Role::Nurse]);
+    }
+}
+
+mod restored {
+    use super::*;
+
+    fn incarnation(
+        clinic: &Clinic,
+        state: &LogState,
+        signer: &SigningKey,
+        new: &SigningKey,
+        last: u64,
+    ) -> Entry {
+        let control = Control::Incarnation {
+            chain: new.chain(),
+            endpoint: [9; 32],
+            hpke: [9; 32],
+            closes: vec![(clinic.chain.chain(), last)],
+        };
+        let draft = Draft {
+            log: state.log(),
+            parents: state.heads().iter().copied().collect(),
+            authority: vec![],
+            kind: Kind::Incarnation,
+            scope: None,
+            epoch: None,
+            blobs: vec![],
+            time_ms: 0,
+            actor: signer.actor(),
+        };
+        let position = state.position(new.chain(), 0);
+        draft.sign(position, control.encode(), signer, new).unwrap()
+    }
+
+    #[test]
+    fn an_administrator_restores_a_backup_and_takes_nothing_away() {
+        let mut clinic = Clinic::new(70);
+        let admin = clinic.hire(71, &[Role::Admin]);
+        let nurse = clinic.hire(72, &[Role::Nurse]);
+        let new = key(73);
+        let mut known = rosters(&[&clinic]);
+        let state = known.state(clinic.id).unwrap().clone();
+        for (signer, last, refusal) in [
+            (&nurse, MAX_TREE_SIZE, Refusal::Role),
+            (&admin, 1, Refusal::Role),
+            (&key(99), MAX_TREE_SIZE, Refusal::Actor),
+        ] {
+            let entry = incarnation(&clinic, &state, signer, &new, last);
+            assert_eq!(known.admit(&entry), Verdict::Refused(refusal));
+        }
+        let entry = incarnation(&clinic, &state, &admin, &new, MAX_TREE_SIZE);
+        assert_eq!(known.admit(&entry), Verdict::Accepted);
+        let roster = known.get(clinic.id).unwrap();
+        assert_eq!(roster.current().unwrap().chain, new.chain());
+        let old = roster.incarnation(clinic.chain.chain()).unwrap();
+        assert_eq!(old.closed, Some(MAX_TREE_SIZE));
+    }
+
+    #[test]
+    fn a_life_that_a_retired_administrator_began_counts_for_nothing() {
+        let mut clinic = Clinic::new(70);
+        let admin = clinic.hire(71, &[Role::Admin]);
+        let new = key(73);
+        let mut known = rosters(&[&clinic]);
+        let before = known.state(clinic.id).unwrap().clone();
+        // The root retires the administrator, who begins a life of an old backup without knowing.
+        let retire = clinic.keep(&Control::Retire {
+            key: admin.actor(),
+            cuts: vec![(clinic.chain.chain(), 100)],
+        });
+        let stolen = incarnation(&clinic, &before, &admin, &new, MAX_TREE_SIZE);
+        let mut other = known.clone();
+        assert_eq!(known.admit(&retire), Verdict::Accepted);
+        assert_eq!(known.admit(&stolen), Verdict::Accepted);
+        assert_eq!(other.admit(&stolen), Verdict::Accepted);
+        assert_eq!(
+            other.get(clinic.id).unwrap().current().unwrap().chain,
+            new.chain()
+        );
+        assert_eq!(other.admit(&retire), Verdict::Accepted);
+        for rosters in [&known, &other] {
+            let roster = rosters.get(clinic.id).unwrap();
+            assert_eq!(roster.current().unwrap().chain, clinic.chain.chain());
+            assert!(!roster.incarnation(new.chain()).unwrap().counts());
+        }
     }
 }

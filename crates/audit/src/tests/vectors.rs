@@ -85,6 +85,19 @@ fn bodies_have_their_known_bytes() {
             epoch: id(7),
             wrapped: vec![8; 80],
         }.encode()),
+        "revoke": hex(Control::Revoke {
+            clinic: ClinicId::from_bytes([6; 32]),
+            cuts: vec![(chain, 7)],
+        }.encode()),
+        "rotate": hex(Control::Rotate {
+            commitment: [9; 32],
+            previous: id(7),
+            sealed_previous: vec![8; 72],
+        }.encode()),
+        "quarantine": hex(Control::Quarantine {
+            entries: vec![id(1), id(2)],
+            reason: "breaks the document".to_owned(),
+        }.encode()),
     });
     let (changes, summary) = (vec![vec![1, 2, 3], vec![4; 30]], "note".to_owned());
     let clinical = json!({
@@ -98,10 +111,13 @@ fn bodies_have_their_known_bytes() {
             bytes_len: 3,
             inline: vec![1, 2, 3],
         }.encode()),
+        "link": hex(Body::Link { other: LogId::from_bytes([10; 32]) }.encode()),
+        "unlink": hex(Body::Unlink { other: LogId::from_bytes([10; 32]) }.encode()),
     });
+    let fork = hex(ChainId::fork(chain, id(1)).as_bytes());
     check(
         "bodies",
-        &json!({ "control": controls, "clinical": clinical }),
+        &json!({ "control": controls, "clinical": clinical, "fork_of_key_2_at_1": fork }),
     );
 }
 

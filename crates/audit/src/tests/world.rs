@@ -12,6 +12,8 @@ pub(crate) struct Clinic {
     pub(crate) roster: LogState,
     pub(crate) entries: Vec<Entry>,
     pub(crate) tree_size: u64,
+    /// What its clock shows, before a millisecond for each entry that it wrote.
+    pub(crate) clock_ms: u64,
 }
 
 /// What to write; everything that a test may want to falsify.
@@ -69,22 +71,46 @@ impl Clinic {
             roster,
             entries: vec![entry],
             tree_size: 1,
+            clock_ms: NOON_MS,
         }
     }
 
     /// Signs an entry for the next place of this clinic's chain in the log.
     pub(crate) fn write(&mut self, state: &LogState, write: Write<'_>) -> Entry {
+        let parents = state.parents(self.chain.chain());
+        self.write_on(state, parents, write)
+    }
+
+    /// The same on parents that somebody honest would not name.
+    pub(crate) fn edit_on(
+        &mut self,
+        state: &LogState,
+        actor: &SigningKey,
+        parents: Vec<EntryHash>,
+    ) -> Entry {
+        let write = Write {
+            actor,
+            kind: Kind::Edit,
+            scope: Some(Scope::Note),
+            epoch: state.current_epoch(),
+            authority: self.heads(),
+            payload: vec![2; 64],
+        };
+        self.write_on(state, parents, write)
+    }
+
+    fn write_on(&mut self, state: &LogState, parents: Vec<EntryHash>, write: Write<'_>) -> Entry {
         let position = state.position(self.chain.chain(), self.tree_size);
         self.tree_size += 1;
         let draft = Draft {
             log: state.log(),
-            parents: state.parents(self.chain.chain()),
+            parents,
             authority: write.authority,
             kind: write.kind,
             scope: write.scope,
             epoch: write.epoch,
             blobs: Vec::new(),
-            time_ms: NOON_MS + self.tree_size,
+            time_ms: self.clock_ms + self.tree_size,
             actor: write.actor.actor(),
         };
         draft
@@ -299,6 +325,11 @@ impl World {
     pub(crate) fn know(&mut self) {
         self.rosters = rosters(&[&self.harbour, &self.hill]);
     }
+}
+
+/// The entry as a store keeps it where no chain is forked.
+pub(crate) fn stored(entry: &Entry) -> (ChainId, Entry) {
+    (entry.header().chain, entry.clone())
 }
 
 pub(crate) fn rosters(clinics: &[&Clinic]) -> Rosters {
