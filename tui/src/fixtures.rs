@@ -413,6 +413,123 @@ fn conflicts() -> Vec<ConflictView> {
     ]
 }
 
+/// Merges that were made quietly.
+pub(crate) fn concerns() -> Vec<ConcernView> {
+    use serde_json::json;
+    let writer = |n: u64, author: &str, clinic: &str, path: &str, value| ConcernWriter {
+        author: author.into(),
+        clinic: clinic.into(),
+        time_ms: NOW_MS - n * 31 * MINUTE_MS,
+        path: path.into(),
+        value,
+    };
+    vec![
+        ConcernView {
+            id: "5d1f00aa9c3e".into(),
+            code: "dose_differs".into(),
+            text: "Metformin 500 mg oral tablet is active twice, with different dosages.".into(),
+            paths: vec!["medications/m0".into(), "medications/m9".into()],
+            writers: vec![
+                writer(
+                    1,
+                    "Ines Falk",
+                    "Riverside Clinic",
+                    "medications/m0/dosage",
+                    json!([{"dose": {"value": 1, "unit": "tablet"}, "frequency": 2, "period": 1, "period_unit": "d"}]),
+                ),
+                writer(
+                    2,
+                    "Tom Berg",
+                    "Hillside Practice",
+                    "medications/m9",
+                    json!({"id": "m9", "kind": "order", "code": {"text": "Metformin 500 mg oral tablet"}, "status": "active",
+                           "dosage": [{"dose": {"value": 2, "unit": "tablet"}, "frequency": 2, "period": 1, "period_unit": "d"}]}),
+                ),
+            ],
+        },
+        ConcernView {
+            id: "77c2d40b8f10".into(),
+            code: "allergy_ended".into(),
+            text: "The allergy to Peanut was ended while a reaction to it was recorded elsewhere."
+                .into(),
+            paths: vec!["allergies/al1".into()],
+            writers: vec![
+                writer(
+                    3,
+                    "Lena Okoye",
+                    "Harbour Clinic",
+                    "allergies/al1/clinical_status",
+                    json!("resolved"),
+                ),
+                writer(
+                    4,
+                    "Tom Berg",
+                    "Hillside Practice",
+                    "allergies/al1/reactions",
+                    json!([{"manifestation": [{"text": "Urticaria"}], "severity": "moderate"}]),
+                ),
+            ],
+        },
+    ]
+}
+
+/// Records that are like the made-up one.
+pub(crate) fn duplicates() -> Vec<DuplicateView> {
+    let people = patients();
+    let other = PatientRow {
+        id: format!("5e{}", "1".repeat(62)),
+        mrn: "991-20".into(),
+        family: "Okafor".into(),
+        given: "Amara C.".into(),
+        birth_date: "1984-05-17".into(),
+        sex: "female".into(),
+        updated_ms: NOW_MS - 200 * DAY_MS,
+    };
+    vec![
+        DuplicateView {
+            of: people[0].clone(),
+            row: other,
+            score: 0.934,
+            reasons: vec![
+                "same family name".into(),
+                "same birth date".into(),
+                "given names begin alike".into(),
+            ],
+            linked: false,
+        },
+        DuplicateView {
+            of: people[0].clone(),
+            row: people[1].clone(),
+            score: 0.41,
+            reasons: vec!["same family name".into()],
+            linked: false,
+        },
+    ]
+}
+
+/// Who is and was entitled to the made-up record.
+pub(crate) fn grants() -> Vec<GrantView> {
+    let grant = |clinic: &str, name: &str, right, days: u64, ended: Option<&str>| GrantView {
+        clinic: clinic.into(),
+        name: name.into(),
+        right,
+        by: "Ines Falk".into(),
+        time_ms: NOW_MS - days * DAY_MS,
+        ended: ended.map(Into::into),
+    };
+    vec![
+        grant("9f31ac02", "Riverside Clinic", Right::Home, 900, None),
+        grant(
+            "d00db01d",
+            "Harbour Clinic",
+            Right::Read,
+            400,
+            Some("revoked"),
+        ),
+        grant("b802f7c1", "Hillside Practice", Right::Write, 120, None),
+    ]
+}
+
 /// A made-up record as the node answers it.
 pub(crate) fn record() -> PatientView {
     PatientView {
@@ -426,8 +543,13 @@ pub(crate) fn record() -> PatientView {
             added_ms: NOW_MS - 265 * DAY_MS,
             clinic: "Hillside Practice".into(),
             available: true,
+            entry: "9b".repeat(32),
         }],
         conflicts: conflicts(),
+        concerns: Vec::new(),
+        linked: Vec::new(),
+        at: None,
+        warnings: Vec::new(),
         heights: Default::default(),
         home: "Riverside Clinic".into(),
         right: Right::Home,
@@ -510,6 +632,7 @@ pub(crate) fn audit() -> Vec<AuditRow> {
         kind: kind.into(),
         scope: Some(scope.to_owned()).filter(|s| !s.is_empty()),
         summary: summary.iter().map(|s| (*s).to_owned()).collect(),
+        void: None,
     };
     let (here, there) = ("Riverside Clinic", "Hillside Practice");
     vec![

@@ -42,12 +42,17 @@ pub(crate) enum Action {
     BloodPressure,
     OpenConflicts,
     RecordAudit,
+    AsItWas,
+    Present,
+    OpenDuplicates,
+    OpenRights,
     Reload,
     // Forms and the note.
     SignIn,
     NextField,
     PreviousField,
     Submit,
+    Confirm,
     Save,
     NewLine,
     // Typing.
@@ -64,9 +69,18 @@ pub(crate) enum Action {
     // Conflicts.
     ChooseNumber,
     ChooseValue,
+    OtherValue,
+    Acknowledge,
+    // Same person.
+    Link,
+    Unlink,
+    // Rights.
+    Grant,
+    Revoke,
     // Audit.
     OpenEntry,
     Verify,
+    Accesses,
     // Sync.
     SyncAll,
     SyncOne,
@@ -74,6 +88,20 @@ pub(crate) enum Action {
     RunCommand,
     Yes,
     No,
+}
+
+impl Action {
+    /// Whether it is refused while a record is shown as it was.
+    pub fn needs_the_present(self) -> bool {
+        matches!(
+            self,
+            Self::NewNote
+                | Self::BloodPressure
+                | Self::OpenConflicts
+                | Self::OpenDuplicates
+                | Self::OpenRights
+        )
+    }
 }
 
 /// Where keys go.
@@ -87,6 +115,8 @@ pub(crate) enum Context {
     Patients,
     /// A record's sections.
     Record,
+    /// The same, shown as they were.
+    Past,
     /// Typing into the filter of a list.
     Filter,
     /// One item of a record, or one entry of the audit trail.
@@ -95,10 +125,20 @@ pub(crate) enum Context {
     Note,
     /// A form.
     Form,
-    /// Settling conflicts.
+    /// A line or two asked for by a page about a record.
+    Prompt,
+    /// Settling conflicts: the cursor stands on a value.
     Conflicts,
-    /// The audit trail.
+    /// The same: the cursor stands on a concern.
+    Concerns,
+    /// Records that may be of the same person.
+    Duplicates,
+    /// Who may see a record.
+    Rights,
+    /// The audit trail of everything.
     Audit,
+    /// The audit trail of one record.
+    RecordAudit,
     /// The other clinics.
     Sync,
     /// The help screen.
@@ -113,17 +153,23 @@ pub(crate) enum Context {
 
 impl Context {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Unlock,
         Self::Search,
         Self::Patients,
         Self::Record,
+        Self::Past,
         Self::Item,
         Self::Filter,
         Self::Note,
         Self::Form,
+        Self::Prompt,
         Self::Conflicts,
+        Self::Concerns,
+        Self::Duplicates,
+        Self::Rights,
         Self::Audit,
+        Self::RecordAudit,
         Self::Sync,
         Self::Help,
         Self::Palette,
@@ -135,7 +181,13 @@ impl Context {
     pub fn takes_text(self) -> bool {
         matches!(
             self,
-            Self::Unlock | Self::Search | Self::Filter | Self::Note | Self::Form | Self::Palette
+            Self::Unlock
+                | Self::Search
+                | Self::Filter
+                | Self::Note
+                | Self::Form
+                | Self::Prompt
+                | Self::Palette
         )
     }
 }
@@ -150,6 +202,8 @@ pub(crate) enum Group {
     Writing,
     Typing,
     Conflicts,
+    Persons,
+    Rights,
     Audit,
     Sync,
     Questions,
@@ -157,13 +211,15 @@ pub(crate) enum Group {
 
 impl Group {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Everywhere,
         Self::Moving,
         Self::Patients,
         Self::Record,
         Self::Writing,
         Self::Conflicts,
+        Self::Persons,
+        Self::Rights,
         Self::Audit,
         Self::Sync,
         Self::Questions,
@@ -179,7 +235,9 @@ impl Group {
             Self::Record => "Record",
             Self::Writing => "Notes and forms",
             Self::Typing => "Typing",
-            Self::Conflicts => "Conflicts",
+            Self::Conflicts => "Conflicts and concerns",
+            Self::Persons => "Same person?",
+            Self::Rights => "Who may see a record",
             Self::Audit => "Audit trail",
             Self::Sync => "Sync",
             Self::Questions => "Palette and questions",
@@ -228,54 +286,79 @@ impl Binding {
 
 use Context as C;
 
+/// A record's sections, now and as they were.
+const RECORD: &[C] = &[C::Record, C::Past];
 /// Every context in which a person is signed in and no question is open.
 const WORKING: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Past,
     C::Item,
     C::Filter,
     C::Note,
     C::Form,
+    C::Prompt,
     C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
     C::Audit,
+    C::RecordAudit,
     C::Sync,
 ];
 const LISTS: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Past,
     C::Item,
     C::Filter,
     C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
     C::Audit,
+    C::RecordAudit,
     C::Sync,
     C::Help,
     C::Palette,
     C::Note,
     C::Form,
+    C::Prompt,
     C::Unlock,
 ];
 const PAGES: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Past,
     C::Item,
     C::Filter,
     C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
     C::Audit,
+    C::RecordAudit,
     C::Help,
     C::Note,
 ];
 const ENDS: &[C] = &[
     C::Patients,
     C::Record,
+    C::Past,
     C::Item,
     C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
     C::Audit,
+    C::RecordAudit,
     C::Sync,
     C::Help,
 ];
+/// In [`Context::Past`] the same keys lead to the present.
 const BACK: &[C] = &[
     C::Patients,
     C::Record,
@@ -283,11 +366,36 @@ const BACK: &[C] = &[
     C::Filter,
     C::Note,
     C::Form,
+    C::Prompt,
     C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
     C::Audit,
+    C::RecordAudit,
     C::Sync,
     C::Help,
     C::Palette,
+];
+/// Where help is a key away.
+const HELPED: &[C] = &[
+    C::Unlock,
+    C::Search,
+    C::Patients,
+    C::Record,
+    C::Past,
+    C::Item,
+    C::Filter,
+    C::Note,
+    C::Form,
+    C::Prompt,
+    C::Conflicts,
+    C::Concerns,
+    C::Duplicates,
+    C::Rights,
+    C::Audit,
+    C::RecordAudit,
+    C::Sync,
 ];
 const TYPING: &[C] = &[
     C::Unlock,
@@ -295,6 +403,7 @@ const TYPING: &[C] = &[
     C::Filter,
     C::Note,
     C::Form,
+    C::Prompt,
     C::Palette,
 ];
 
@@ -329,46 +438,58 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::Yes, Group::Questions, "yes", "Yes, do it", "yes", &[Key::char('y')], &[C::Question]),
     bind(Action::No, Group::Questions, "no", "No, go back", "no", &[Key::char('n'), key(Code::Esc), Key::char('q')], &[C::Question]),
     bind(Action::Dismiss, Group::Questions, "dismiss", "Take the message away", "dismiss", &[key(Code::Esc)], &[C::Failure]),
-    bind(Action::OpenPatient, Group::Patients, "open-patient", "Open the record", "open", &[key(Code::Enter), Key::char('l')], &[C::Patients, C::Search]),
+    bind(Action::Present, Group::Record, "present", "From the past to the present", "the present", &[key(Code::Esc), Key::char('q')], &[C::Past]),
+    bind(Action::OpenPatient, Group::Patients, "open-patient", "Open the record", "open", &[key(Code::Enter), Key::char('l')], &[C::Patients, C::Search, C::Duplicates]),
     bind(Action::RunCommand, Group::Questions, "run-command", "Run the command", "run", &[key(Code::Enter)], &[C::Palette]),
-    bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record]),
-    bind(Action::BloodPressure, Group::Record, "blood-pressure", "Enter a blood pressure", "blood pressure", &[Key::char('b')], &[C::Record]),
-    bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], &[C::Record]),
-    bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts", "conflicts", &[Key::char('c')], &[C::Record]),
-    bind(Action::RecordAudit, Group::Record, "record-audit", "Who did what with this record", "audit", &[Key::char('a')], &[C::Record]),
+    bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record, C::Past, C::Concerns]),
+    bind(Action::BloodPressure, Group::Record, "blood-pressure", "Enter a blood pressure", "pressure", &[Key::char('b')], RECORD),
+    bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], RECORD),
+    bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts and concerns", "conflicts", &[Key::char('c')], RECORD),
+    bind(Action::RecordAudit, Group::Record, "record-audit", "Who did what with this record", "audit", &[Key::char('a')], RECORD),
+    bind(Action::OpenRights, Group::Record, "rights", "Who may see this record", "who may", &[Key::char('w')], RECORD),
+    bind(Action::OpenDuplicates, Group::Record, "duplicates", "Same person? Records to link", "same person?", &[Key::char('d')], RECORD),
+    bind(Action::Confirm, Group::Writing, "confirm", "Next line; after the last, do it", "go on", &[key(Code::Enter)], &[C::Prompt]),
     bind(Action::Save, Group::Writing, "save", "Save", "save", &[Key::ctrl('s')], &[C::Note, C::Form]),
     bind(Action::Submit, Group::Writing, "submit", "Next field; on the last one, save", "next", &[key(Code::Enter)], &[C::Form]),
     bind(Action::SignIn, Group::Writing, "sign-in", "Next field; on the last, sign in", "sign in", &[key(Code::Enter)], &[C::Unlock]),
+    bind(Action::Acknowledge, Group::Conflicts, "acknowledge", "Let a merge stand, with a reason", "let it stand", &[Key::char('a')], &[C::Concerns]),
     bind(Action::ChooseValue, Group::Conflicts, "choose-value", "Keep the marked value", "keep it", &[key(Code::Enter)], &[C::Conflicts]),
     bind(Action::ChooseNumber, Group::Conflicts, "choose-number", "Keep the value with this number", "by number",
         &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9')], &[C::Conflicts]),
+    bind(Action::OtherValue, Group::Conflicts, "other-value", "Another value, with a reason", "another value", &[Key::char('o')], &[C::Conflicts]),
+    bind(Action::Link, Group::Persons, "link", "Show both records as one", "show as one", &[Key::char('s')], &[C::Duplicates]),
+    bind(Action::Unlink, Group::Persons, "unlink", "Take the link back", "unlink", &[Key::char('u')], &[C::Duplicates]),
+    bind(Action::Grant, Group::Rights, "grant", "Grant a right to the marked clinic", "grant", &[key(Code::Enter)], &[C::Rights]),
+    bind(Action::Revoke, Group::Rights, "revoke", "End the marked clinic's right", "revoke", &[Key::char('x')], &[C::Rights]),
     bind(Action::SyncAll, Group::Sync, "sync-all", "Sync with all clinics now", "sync now", &[Key::char('s')], &[C::Sync]),
     bind(Action::SyncOne, Group::Sync, "sync-one", "Sync with the marked clinic now", "only this one", &[key(Code::Enter)], &[C::Sync]),
-    bind(Action::OpenEntry, Group::Audit, "open-entry", "Show all of an entry", "show", &[key(Code::Enter)], &[C::Audit]),
-    bind(Action::Verify, Group::Audit, "verify", "Verify signatures, chains, rights", "verify", &[Key::char('v')], &[C::Audit]),
+    bind(Action::OpenEntry, Group::Audit, "open-entry", "Show all of an entry", "show", &[key(Code::Enter)], &[C::Audit, C::RecordAudit]),
+    bind(Action::AsItWas, Group::Record, "as-it-was", "The record as it was", "as it was", &[Key::char('t')], &[C::Record, C::Past, C::RecordAudit]),
+    bind(Action::Accesses, Group::Audit, "accesses", "Only who saw the record, or all", "who saw it", &[Key::char('w')], &[C::RecordAudit]),
+    bind(Action::Verify, Group::Audit, "verify", "Verify signatures, chains, rights", "verify", &[Key::char('v')], &[C::Audit, C::RecordAudit]),
     bind(Action::NewPatient, Group::Patients, "new-patient", "Register a new patient", "new patient", &[Key::char('n'), Key::ctrl('n')], &[C::Patients, C::Search]),
     bind(Action::Commands, Group::Patients, "commands", "Clear the search, then leave it", "commands", &[key(Code::Esc), key(Code::Tab)], &[C::Search]),
     bind(Action::Search, Group::Patients, "search", "Search patients", "search", &[Key::char('/'), Key::char('i')], &[C::Patients]),
-    bind(Action::OpenSync, Group::Patients, "sync", "The other clinics, and syncing", "sync", &[Key::char('s'), key(Code::F(6))], &[C::Patients, C::Search, C::Record]),
+    bind(Action::OpenSync, Group::Patients, "sync", "The other clinics, and syncing", "sync", &[Key::char('s'), key(Code::F(6))], &[C::Patients, C::Search, C::Record, C::Past]),
     bind(Action::OpenAudit, Group::Patients, "audit", "Who did what, in all records", "audit", &[Key::char('a'), key(Code::F(7))], &[C::Patients, C::Search]),
     bind(Action::KeepFilter, Group::Record, "keep-filter", "Keep the filter and go to the list", "keep", &[key(Code::Enter), key(Code::Tab)], &[C::Filter]),
-    bind(Action::Filter, Group::Record, "filter", "Filter the list", "filter", &[Key::char('/')], &[C::Record, C::Audit]),
-    bind(Action::NextSection, Group::Record, "next-section", "Next section", "", &[key(Code::Right), Key::char('l'), key(Code::Tab)], &[C::Record]),
-    bind(Action::PreviousSection, Group::Record, "previous-section", "Previous section", "", &[key(Code::Left), Key::char('h'), key(Code::BackTab)], &[C::Record]),
+    bind(Action::Filter, Group::Record, "filter", "Filter the list", "filter", &[Key::char('/')], &[C::Record, C::Past, C::Audit, C::RecordAudit]),
+    bind(Action::NextSection, Group::Record, "next-section", "Next section", "", &[key(Code::Right), Key::char('l'), key(Code::Tab)], RECORD),
+    bind(Action::PreviousSection, Group::Record, "previous-section", "Previous section", "", &[key(Code::Left), Key::char('h'), key(Code::BackTab)], RECORD),
     bind(Action::JumpSection, Group::Record, "jump-section", "Section by its number", "",
-        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-')], &[C::Record]),
-    bind(Action::Reload, Group::Everywhere, "reload", "Read again", "", &[Key::char('r'), key(Code::F(5))], &[C::Patients, C::Search, C::Record, C::Conflicts, C::Audit, C::Sync]),
+        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-')], RECORD),
+    bind(Action::Reload, Group::Everywhere, "reload", "Read again", "", &[Key::char('r'), key(Code::F(5))], 
+        &[C::Patients, C::Search, C::Record, C::Past, C::Conflicts, C::Concerns, C::Duplicates, C::Rights, C::Audit, C::RecordAudit, C::Sync]),
     // Writing.
     bind(Action::NewLine, Group::Writing, "new-line", "New line", "", &[key(Code::Enter)], &[C::Note]),
-    bind(Action::NextField, Group::Writing, "next-field", "Next field", "", &[key(Code::Tab)], &[C::Form, C::Unlock]),
-    bind(Action::PreviousField, Group::Writing, "previous-field", "Previous field", "", &[key(Code::BackTab)], &[C::Form, C::Unlock]),
+    bind(Action::NextField, Group::Writing, "next-field", "Next field", "", &[key(Code::Tab)], &[C::Form, C::Prompt, C::Unlock]),
+    bind(Action::PreviousField, Group::Writing, "previous-field", "Previous field", "", &[key(Code::BackTab)], &[C::Form, C::Prompt, C::Unlock]),
     // Leaving, and what works everywhere.
     bind(Action::Back, Group::Moving, "back", "Back; asks if a text would be lost", "back", &[key(Code::Esc), Key::char('q')], BACK),
     bind(Action::Palette, Group::Everywhere, "palette", "All commands, by name", "palette", &[Key::ctrl('p'), Key::char(':')], WORKING),
-    bind(Action::Help, Group::Everywhere, "help", "All keys", "help", &[Key::char('?'), key(Code::F(1))],
-        &[C::Unlock, C::Search, C::Patients, C::Record, C::Item, C::Filter, C::Note, C::Form, C::Conflicts, C::Audit, C::Sync]),
+    bind(Action::Help, Group::Everywhere, "help", "All keys", "help", &[Key::char('?'), key(Code::F(1))], HELPED),
     bind(Action::Lock, Group::Everywhere, "lock", "Lock the node; syncing goes on", "", &[Key::ctrl('l')], WORKING),
-    bind(Action::NextTheme, Group::Everywhere, "next-theme", "Dark, light, no colour", "", &[Key::ctrl('t')], &[C::Unlock, C::Search, C::Patients, C::Record, C::Item, C::Filter, C::Note, C::Form, C::Conflicts, C::Audit, C::Sync]),
+    bind(Action::NextTheme, Group::Everywhere, "next-theme", "Dark, light, no colour", "", &[Key::ctrl('t')], HELPED),
     bind(Action::Quit, Group::Everywhere, "quit", "Leave Salus", "quit", &[Key::ctrl('q'), Key::ctrl('c')], &Context::ALL),
     // Moving.
     bind(Action::Up, Group::Moving, "up", "Up", "", &[key(Code::Up), Key::char('k')], LISTS),
@@ -398,6 +519,12 @@ pub(crate) fn resolve(context: Context, key: Key) -> Option<Action> {
         .map(|b| b.action)
 }
 
+/// Whether an action is worth naming in a context: what the past refuses has its keys there only to say so.
+pub(crate) fn is_offered(binding: &Binding, context: Context) -> bool {
+    let refused = context == Context::Past && binding.action.needs_the_present();
+    binding.contexts.contains(&context) && !refused
+}
+
 /// The keys that do an action in a context, preferred one first.
 pub(crate) fn keys_for(context: Context, action: Action) -> impl Iterator<Item = Key> {
     BINDINGS
@@ -410,7 +537,7 @@ pub(crate) fn keys_for(context: Context, action: Action) -> impl Iterator<Item =
 pub(crate) fn hints(context: Context) -> impl Iterator<Item = (&'static Binding, String)> {
     BINDINGS
         .iter()
-        .filter(|b| !b.hint.is_empty())
+        .filter(move |b| !b.hint.is_empty() && is_offered(b, context))
         .filter_map(move |b| {
             let first = b.keys_in(context).next()?;
             Some((b, b.range().unwrap_or_else(|| first.to_string())))
@@ -465,6 +592,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_past_refuses_is_not_offered_there() {
+        for binding in BINDINGS.iter().filter(|b| b.action.needs_the_present()) {
+            assert!(binding.contexts.contains(&C::Past), "{}", binding.id);
+            assert!(hints(C::Past).all(|(b, _)| b.id != binding.id));
+            assert!(!is_offered(binding, C::Past) && is_offered(binding, C::Record));
+        }
+    }
+
+    #[test]
     fn one_can_always_leave() {
         for context in Context::ALL {
             assert_eq!(
@@ -480,9 +616,14 @@ mod tests {
         for context in [
             C::Patients,
             C::Record,
+            C::Past,
             C::Audit,
+            C::RecordAudit,
             C::Sync,
             C::Conflicts,
+            C::Concerns,
+            C::Duplicates,
+            C::Rights,
             C::Help,
         ] {
             for (arrow, letter) in [(Code::Up, 'k'), (Code::Down, 'j'), (Code::End, 'G')] {

@@ -9,7 +9,8 @@
 //!
 //! Invariants: nothing is called saved before the node said so; an answer that nobody waits for any more is dropped;
 //! whatever shows or changes a record stands under the lines that say whose it is, how fresh it is and whether it is
-//! verified; nothing is said by colour alone.
+//! verified; a record as it was is never taken for the record as it is, and nothing is changed from there; nothing is
+//! said by colour alone.
 //!
 //! ```no_run
 //! # async fn face(client: salus_api::Client) -> Result<(), salus_tui::TuiError> {
@@ -45,6 +46,8 @@ mod when;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod safety;
 #[cfg(test)]
 mod screens;
 #[cfg(test)]

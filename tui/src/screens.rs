@@ -2,6 +2,8 @@
 
 use salus_api::{ApiError, ErrorKind, Right};
 
+use crate::fixtures::concerns;
+
 use crate::msg::{Msg, Size};
 use crate::testing::{SIZES, Script};
 
@@ -86,6 +88,60 @@ fn a_record_that_cannot_be_relied_on() {
 }
 
 #[test]
+fn a_record_with_warnings_and_a_link() {
+    seen("record-warnings", "oka amara<enter>", |script| {
+        let linked = script.node.duplicates[0].row.clone();
+        let record = &mut script.node.record;
+        record.warnings = vec![
+            "Hillside Practice showed two histories of this record; both are kept as evidence"
+                .into(),
+            "2 entries no longer count: the history says which and why".into(),
+        ];
+        record.verified = false;
+        record.held_out = 2;
+        record.concerns = concerns();
+        record.linked = vec![linked];
+    });
+}
+
+#[test]
+fn a_record_as_it_was() {
+    plain("past", "oka amara<enter>t2026-06-01<enter>");
+    plain("past-entry", "oka amara<enter>ajjt");
+    plain("past-refused", "oka amara<enter>t2026-06-01<enter>b");
+    plain("past-prompt", "oka amara<enter>t2026-06-0");
+}
+
+#[test]
+fn concerns_before_conflicts() {
+    let put = |script: &mut Script| script.node.record.concerns = concerns();
+    seen("concerns", "oka amara<enter>c", put);
+    seen("concerns-second", "oka amara<enter>cj", put);
+    seen("concerns-acknowledge", "oka amara<enter>ca<enter>", put);
+    plain(
+        "conflicts-other",
+        "oka amara<enter>cjjoonce a day<enter><enter>",
+    );
+}
+
+#[test]
+fn the_same_person() {
+    plain("duplicates", "oka amara<enter>d");
+    plain("duplicates-question", "oka amara<enter>ds");
+    plain("duplicates-linked", "oka amara<enter>dsy");
+    seen("duplicates-none", "oka amara<enter>d", |script| {
+        script.node.duplicates.clear();
+    });
+}
+
+#[test]
+fn who_may_see_a_record() {
+    plain("rights", "oka amara<enter>wj");
+    plain("rights-grant", "oka amara<enter>wG<enter>");
+    plain("rights-question", "oka amara<enter>wjx");
+}
+
+#[test]
 fn writing() {
     plain(
         "note",
@@ -114,6 +170,13 @@ fn the_audit_trail() {
     plain("audit-entry", "oka amara<enter>ajjj<enter>");
     plain("audit-verified", "<esc>av");
     plain("audit-filter", "<esc>a/tom");
+    plain("audit-accesses", "oka amara<enter>aw");
+    let void = |script: &mut Script| {
+        script.node.audit[2].void =
+            Some("the clinic's access was revoked, and this was written beyond the cut".to_owned());
+    };
+    seen("audit-void", "oka amara<enter>ajj", void);
+    seen("audit-void-entry", "oka amara<enter>ajj<enter>", void);
 }
 
 #[test]
@@ -162,4 +225,13 @@ fn a_terminal_that_is_too_small_says_so() {
         script.tell(Msg::Resize(Size { width, height }));
         check("small", &script);
     }
+    let mut script = Script::signed_in(SIZES[0]);
+    script.press("oka amara<enter>wjx");
+    script.tell(Msg::Resize(Size {
+        width: 60,
+        height: 20,
+    }));
+    check("small-question", &script);
+    script.press("y");
+    assert!(script.node.written.is_empty(), "nobody revokes blind");
 }

@@ -4,7 +4,7 @@ use salus_api::record::{Item, ObservationValue};
 use salus_api::{ApiError, Auth, Event, LockState, PatientRow, Request, Response, SessionToken};
 
 use crate::desk::{Link, Notice};
-use crate::fixtures::{patients, record};
+use crate::fixtures::{concerns, patients, record};
 use crate::keymap::BINDINGS;
 use crate::keys::{Code, Key};
 use crate::msg::{Effect, Msg, Size};
@@ -352,23 +352,6 @@ fn changes_elsewhere_appear_by_themselves() {
 }
 
 #[test]
-fn a_conflict_is_settled_by_number_after_a_question() {
-    let mut s = script();
-    s.press("ama<enter>c2");
-    assert!(s.screen().contains("Telephone: keep “+49 30 5550 811”?"));
-    assert!(s.node.written.is_empty());
-    s.press("y");
-    let [Request::Resolve { path, choice, .. }] = s.node.written.as_slice() else {
-        panic!("nothing settled")
-    };
-    assert_eq!((path.as_str(), *choice), ("patient/phone", 2));
-    s.press("j<enter>n");
-    assert_eq!(s.node.written.len(), 1, "no means no");
-    s.press("<enter>y");
-    assert!(s.screen().contains("No conflicts"));
-}
-
-#[test]
 fn a_clinic_that_may_only_read_is_told_before_it_types() {
     let mut s = script();
     s.node.record.right = salus_api::Right::Read;
@@ -425,6 +408,24 @@ fn hostile_text_reaches_no_screen() {
         let mut s = Script::signed_in(size);
         s.node.record = serde_json::from_str(&record).expect("the same record with other words");
         s.node.record.problems = vec![evil.clone()];
+        s.node.record.warnings = vec![evil.clone(); 2];
+        s.node.record.concerns = concerns();
+        for concern in &mut s.node.record.concerns {
+            concern.text.clone_from(&evil);
+            for writer in &mut concern.writers {
+                (writer.author, writer.clinic) = (evil.clone(), evil.clone());
+                (writer.path, writer.value) = (evil.clone(), serde_json::json!({ &evil: &evil }));
+            }
+        }
+        for found in &mut s.node.duplicates {
+            found.row.family.clone_from(&evil);
+            found.reasons = vec![evil.clone(); 2];
+        }
+        s.node.record.linked = vec![s.node.duplicates[0].row.clone()];
+        for grant in &mut s.node.grants {
+            (grant.name, grant.by) = (evil.clone(), evil.clone());
+            grant.ended = Some(evil.clone());
+        }
         for row in &mut s.node.patients {
             row.mrn.clone_from(&evil);
         }
@@ -436,6 +437,7 @@ fn hostile_text_reaches_no_screen() {
             row.log.clone_from(&s.node.patients[0].id);
             (row.actor, row.clinic) = (evil.clone(), evil.clone());
             row.summary = vec![evil.clone(); 3];
+            row.void = Some(evil.clone());
         }
         let walks = [
             "",
@@ -452,8 +454,15 @@ fn hostile_text_reaches_no_screen() {
             "<esc>-",
             "b",
             "<esc>n",
-            "<esc>c",
+            "<esc><esc>yc",
+            "a",
+            "<esc>jj<enter>",
+            "no",
+            "<esc><esc>d",
+            "s",
+            "n<esc>w",
             "<enter>",
+            "<esc>x",
             "<esc><esc>a",
             "<enter>",
             "<esc><esc>s",

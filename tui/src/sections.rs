@@ -5,6 +5,7 @@ use salus_api::record::RecordContent;
 
 use crate::rows::{self, is_active, is_current, item};
 use crate::series::{self, Series};
+use crate::subject;
 use crate::table::{Cell, Column};
 use crate::text;
 use crate::theme::Tone;
@@ -269,19 +270,29 @@ fn section(kind: Kind, view: &PatientView, measured: &[Series], clock: &Clock) -
 /// The first rows of what matters at a glance.
 fn summary(view: &PatientView, measured: &[Series], sections: &[Section]) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut problems = view.problems.clone();
+    let mut problems = view.warnings.clone();
+    let warnings = problems.len();
+    problems.extend(view.problems.iter().cloned());
     if !view.verified {
         problems.insert(
-            0,
+            warnings,
             "What is stored is not what was signed: verify it in the audit trail.".into(),
         );
     }
     if !problems.is_empty() {
         rows.push(Row::Heading("Attention".into()));
-        let lines = problems
-            .iter()
-            .flat_map(|p| text::wrap(p, REMARK_COLUMNS, 3));
-        rows.extend(lines.map(|line| Row::Remark(Cell::new(line, Tone::Caution))));
+        for (n, problem) in problems.iter().enumerate() {
+            let (mark, tone) = match n < warnings {
+                true => ("! ", Tone::Danger),
+                false => ("", Tone::Caution),
+            };
+            let lines = text::wrap(&format!("{mark}{problem}"), REMARK_COLUMNS, 3);
+            rows.extend(
+                lines
+                    .into_iter()
+                    .map(|line| Row::Remark(Cell::new(line, tone))),
+            );
+        }
     }
     // Cells of a section's row, by column, become the two cells of the summary.
     let mut digest =
@@ -344,6 +355,20 @@ fn summary(view: &PatientView, measured: &[Series], sections: &[Section]) -> Vec
     digest("Notes", Kind::Notes, [2, 0], &|_| true);
     rows.push(Row::Heading("Person".into()));
     rows.push(item(Target::Person, person(c)));
+    for row in &view.linked {
+        let who = format!(
+            "Shown as one with {} · born {} · MRN {}",
+            subject::row_name(row),
+            row.birth_date,
+            row.mrn
+        );
+        let lines = text::wrap(&who, REMARK_COLUMNS, 2);
+        rows.extend(
+            lines
+                .into_iter()
+                .map(|line| Row::Remark(Cell::new(line, Tone::Caution))),
+        );
+    }
     rows
 }
 

@@ -1,7 +1,7 @@
 //! Whose record it is: the lines that stand over everything that shows or changes a record.
 
 use salus_api::record::{AllergyIntolerance, Patient};
-use salus_api::{PatientRow, PatientView, Right};
+use salus_api::{AtView, PatientRow, PatientView, Right};
 
 use crate::canvas::Canvas;
 use crate::text;
@@ -21,6 +21,7 @@ const NO_KNOWN_ALLERGY: &str = "716186003";
 #[cfg_attr(test, derive(Debug))]
 struct State {
     verified: bool,
+    concerns: usize,
     conflicts: usize,
     held_out: u64,
     problems: usize,
@@ -29,6 +30,10 @@ struct State {
     allergies: Vec<String>,
     none_known: bool,
     deceased: Option<String>,
+    warnings: Vec<String>,
+    /// Names of the records that are shown as one with this.
+    linked: Vec<String>,
+    at: Option<AtView>,
 }
 
 /// Who a record is about, and how far it can be relied on.
@@ -145,6 +150,7 @@ impl Subject {
         Self {
             state: Some(State {
                 verified: view.verified,
+                concerns: view.concerns.len(),
                 conflicts: view.conflicts.len(),
                 held_out: view.held_out,
                 problems: view.problems.len(),
@@ -153,6 +159,9 @@ impl Subject {
                 allergies,
                 none_known,
                 deceased: deceased.clone(),
+                warnings: view.warnings.clone(),
+                linked: view.linked.iter().map(row_name).collect(),
+                at: view.at.clone(),
             }),
             ..Self::from_row(&view.row)
         }
@@ -165,14 +174,41 @@ impl Subject {
             .is_none_or(|s| matches!(s.right, Right::Home | Right::Write))
     }
 
-    /// Draws the lines.
+    /// The past that is shown, where it is the past.
+    pub fn at(&self) -> Option<&AtView> {
+        self.state.as_ref().and_then(|s| s.at.as_ref())
+    }
+
+    /// Draws the lines, and the rule below them.
     pub fn view(&self, canvas: &mut Canvas<'_>, clock: &Clock) {
+        self.view_edge(canvas);
+        if let Some(at) = self.at() {
+            view_past(canvas, at, clock);
+        }
         let mut canvas = canvas.inset(1);
         let end = canvas.width();
         self.view_person(&mut canvas, end, clock);
         self.view_identity(&mut canvas, end);
-        self.view_freshness(&mut canvas, end, clock);
+        if self.at().is_none() {
+            self.view_freshness(&mut canvas, end, clock);
+        }
         self.view_allergies(&mut canvas);
+    }
+
+    /// The rule below the lines; what must be said wherever the record is shown stands in it.
+    fn view_edge(&self, canvas: &mut Canvas<'_>) {
+        canvas.rule(SUBJECT_ROWS);
+        let warnings = self.state.as_ref().map_or(&[][..], |s| &s.warnings);
+        let Some(first) = warnings.first() else {
+            return;
+        };
+        let more = match warnings.len() {
+            1 => String::new(),
+            n => format!(" · +{} more", n - 1),
+        };
+        let room = usize::from(canvas.width()).saturating_sub(text::width(&more) + 8);
+        let line = format!(" ! {}{more} ", text::fit(first, room));
+        canvas.put(1, SUBJECT_ROWS, &line, Tone::Danger);
     }
 
     fn view_person(&self, canvas: &mut Canvas<'_>, end: u16, clock: &Clock) {
@@ -215,19 +251,36 @@ impl Subject {
         } else {
             &self.mrn
         };
-        let identity = format!("MRN {} · id {}", text::fit(mrn, 14), short_id(&self.id));
+        let mut identity = format!("MRN {} · id {}", text::fit(mrn, 14), short_id(&self.id));
+        identity += &match self.state.as_ref().map_or(&[][..], |s| &s.linked) {
+            [] => String::new(),
+            [other] => format!(" · shown as one with {other}"),
+            others => format!(" · shown as one with {} others", others.len()),
+        };
         canvas.put_within(0, 1, at.saturating_sub(2), &identity, Tone::Dim);
     }
 
     /// How fresh it is, and what is to be done about it.
     fn view_freshness(&self, canvas: &mut Canvas<'_>, end: u16, clock: &Clock) {
         let mut flags = Vec::new();
-        let mut fresh = format!("updated {}", clock.ago(self.updated_ms));
+        let updated = format!("updated {}", clock.ago(self.updated_ms));
+        let (mut long, mut short) = (updated.clone(), updated);
         if let Some(state) = &self.state {
-            fresh += &match state.synced_ms {
-                Some(ms) => format!(" · in step with others {}", clock.ago(ms)),
-                None => " · never yet in step with others".into(),
+            let step = match state.synced_ms {
+                Some(ms) => clock.ago(ms),
+                None => String::new(),
             };
+            let never = state.synced_ms.is_none();
+            long += &match never {
+                false => format!(" · in step with others {step}"),
+                true => " · never yet in step with others".into(),
+            };
+            short += &match never {
+                false => format!(" · in step {step}"),
+                true => " · never yet in step".into(),
+            };
+            let concerns = state.concerns as u64;
+            flags.push((count(concerns, "concern", "concerns"), Tone::Danger));
             let conflicts = state.conflicts as u64;
             flags.push((count(conflicts, "conflict", "conflicts"), Tone::Caution));
             if !self.may_write() {
@@ -235,7 +288,10 @@ impl Subject {
             }
         }
         let at = view_flags(canvas, end, 2, flags);
-        canvas.put_within(0, 2, at.saturating_sub(2), &fresh, Tone::Dim);
+        let room = at.saturating_sub(2);
+        let fits = text::width(&long) <= usize::from(room);
+        let fresh = if fits { long } else { short };
+        canvas.put_within(0, 2, room, &fresh, Tone::Dim);
     }
 
     fn view_allergies(&self, canvas: &mut Canvas<'_>) {
@@ -271,6 +327,24 @@ impl Subject {
             x = canvas.put_within(x, 3, width, allergy, Tone::Danger);
         }
     }
+}
+
+/// Says that this is not the record as it is.
+fn view_past(canvas: &mut Canvas<'_>, at: &AtView, clock: &Clock) {
+    canvas.fill(2, Tone::BarStrong);
+    let later = match at.later {
+        0 => "no later entries".to_owned(),
+        n => format!("{} not shown", count(n, "later entry", "later entries")),
+    };
+    let after = match &at.entry {
+        Some(hash) => format!(", entry {}", short_id(hash)),
+        None => String::new(),
+    };
+    let when = clock.at(at.time_ms);
+    let end = canvas.width().saturating_sub(1);
+    let at = canvas.put_right(end, 2, &later, Tone::BarStrong);
+    let text = format!("◀ AS IT WAS at {when}{after}");
+    canvas.put_within(1, 2, at.saturating_sub(3), &text, Tone::BarStrong);
 }
 
 /// `1 conflict`, `2 conflicts`, and nothing for none.

@@ -7,7 +7,7 @@ use ratatui::buffer::CellWidth;
 use salus_api::record::RecordContent;
 use salus_api::*;
 
-use crate::fixtures::{NOW_MS, audit, patients, peers, record, sync_reports};
+use crate::fixtures::{NOW_MS, audit, duplicates, grants, patients, peers, record, sync_reports};
 use crate::keys::{Code, Key};
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
@@ -37,6 +37,8 @@ pub(crate) struct FakeNode {
     pub record: PatientView,
     pub peers: Vec<PeerView>,
     pub audit: Vec<AuditRow>,
+    pub duplicates: Vec<DuplicateView>,
+    pub grants: Vec<GrantView>,
     pub state: LockState,
     /// Fails every call but `Status` where set.
     pub failure: Option<ApiError>,
@@ -51,6 +53,8 @@ impl FakeNode {
             record: record(),
             peers: peers(),
             audit: audit(),
+            duplicates: duplicates(),
+            grants: grants(),
             state: LockState::Locked,
             failure: None,
             written: Vec::new(),
@@ -87,7 +91,7 @@ impl FakeNode {
         }
         match request {
             Request::PatientFind { text, limit } => Ok(Response::Patients(self.find(&text, limit))),
-            Request::PatientShow { patient } => {
+            Request::PatientShow { patient, at } => {
                 let row = self.patients.iter().find(|r| r.id == patient);
                 let row = row
                     .cloned()
@@ -101,11 +105,79 @@ impl FakeNode {
                     }
                 };
                 view.row = row;
+                if let Some(at) = at {
+                    view.at = Some(self.past(&at)?);
+                    view.content.notes.clear();
+                }
                 Ok(Response::Record(Box::new(view)))
             }
             Request::Peers => Ok(Response::Peers(self.peers.clone())),
             Request::Sync { .. } => Ok(Response::Synced(sync_reports())),
-            Request::Conflicts { .. } => Ok(Response::Conflicts(self.record.conflicts.clone())),
+            Request::Conflicts { .. } => Ok(Response::Conflicts(ConflictsView {
+                conflicts: self.record.conflicts.clone(),
+                concerns: self.record.concerns.clone(),
+            })),
+            Request::Acknowledge { ref concern, .. } => {
+                self.record.concerns.retain(|c| c.id != *concern);
+                self.written.push(request);
+                Ok(Response::Done("noted: the merge stands".into()))
+            }
+            Request::Duplicates { .. } => Ok(Response::Duplicates(self.duplicates.clone())),
+            Request::Link { ref other, .. } | Request::Unlink { ref other, .. } => {
+                let linked = matches!(request, Request::Link { .. });
+                for found in &mut self.duplicates {
+                    if found.row.id == *other {
+                        found.linked = linked;
+                    }
+                }
+                self.record.linked = self
+                    .duplicates
+                    .iter()
+                    .filter(|d| d.linked)
+                    .map(|d| d.row.clone())
+                    .collect();
+                self.written.push(request);
+                Ok(Response::Done(match linked {
+                    true => "both records are shown as one".into(),
+                    false => "the records stand apart".into(),
+                }))
+            }
+            Request::Grants { .. } => Ok(Response::Grants(self.grants.clone())),
+            Request::Grant {
+                ref clinic, right, ..
+            } => {
+                let peer = self.peers.iter().find(|p| p.id == *clinic);
+                self.grants.push(GrantView {
+                    clinic: clinic.clone(),
+                    name: peer.map(|p| p.name.clone()).unwrap_or_default(),
+                    right,
+                    by: "Ines Falk".into(),
+                    time_ms: NOW_MS,
+                    ended: None,
+                });
+                self.written.push(request);
+                Ok(Response::Done("the clinic is entitled".into()))
+            }
+            Request::Revoke { ref clinic, .. } => {
+                if *clinic == self.grants[0].clinic {
+                    return Err(ApiError::usage("a record's home clinic cannot be revoked"));
+                }
+                for grant in &mut self.grants {
+                    if grant.clinic == *clinic {
+                        grant.ended = Some("revoked".into());
+                    }
+                }
+                self.written.push(request);
+                Ok(Response::Done("it gets nothing more of this record".into()))
+            }
+            Request::AuditAccesses { patient } => {
+                let tells = |row: &&AuditRow| {
+                    row.log == patient && matches!(row.kind.as_str(), "view" | "grant")
+                };
+                Ok(Response::Audit(
+                    self.audit.iter().filter(tells).cloned().collect(),
+                ))
+            }
             Request::AuditLog { patient, .. } => {
                 let of = |row: &&AuditRow| patient.as_ref().is_none_or(|p| row.log == *p);
                 Ok(Response::Audit(
@@ -153,6 +225,29 @@ impl FakeNode {
                 "the test's node knows no {other:?}"
             ))),
         }
+    }
+
+    /// The past of the made-up record: a day or an instant of 2026, or one of its entries.
+    fn past(&self, at: &str) -> Result<AtView, ApiError> {
+        let entry = self.audit.iter().find(|row| row.hash == at);
+        let time_ms = match (entry, at.parse::<jiff::Timestamp>()) {
+            (Some(row), _) => row.time_ms,
+            (None, Ok(time)) if time.as_millisecond() < 1_767_225_600_000 => {
+                return Err(ApiError::not_found("the record did not exist then"));
+            }
+            (None, Ok(time)) => u64::try_from(time.as_millisecond()).unwrap(),
+            (None, Err(_)) => {
+                return Err(ApiError::usage(format!(
+                    "`{at}` is neither a time nor an entry's hash"
+                )));
+            }
+        };
+        Ok(AtView {
+            time_ms,
+            entry: entry.map(|row| row.hash.clone()),
+            entries: 75,
+            later: 12,
+        })
     }
 
     fn status(&self, signed_in: bool) -> Status {

@@ -168,7 +168,7 @@ impl Model {
         match question.then {
             Then::Quit => self.desk.quit(),
             Then::Leave => self.go(top, Go::Back),
-            then @ Then::Resolve { .. } => {
+            then => {
                 if let Some(screen) = self.screens.get_mut(top) {
                     let go = screen.page_mut().confirmed(&mut self.desk, then);
                     self.go(top, go);
@@ -201,6 +201,13 @@ impl Model {
                 }
             }
             Go::Back => {}
+            Go::BackTo(seek) => {
+                self.go(at, Go::Back);
+                let below = at.checked_sub(1).and_then(|n| self.screens.get_mut(n));
+                if let Some(screen) = below {
+                    screen.page_mut().seek(&mut self.desk, seek);
+                }
+            }
         }
     }
 

@@ -52,7 +52,6 @@ fn draw(model: &Model, canvas: &mut Canvas<'_>) {
     let mut below = 0;
     if let Some(subject) = model.subject() {
         subject.view(&mut page, &model.desk.clock);
-        page.rule(SUBJECT_ROWS);
         below = SUBJECT_ROWS + 1;
     }
     let mut body = page.below(below);

@@ -3,7 +3,7 @@
 //! Two kinds come in: milliseconds since 1970-01-01 UTC (entries, notes), and FHIR date strings of any precision
 //! (`YYYY`, `YYYY-MM`, `YYYY-MM-DD` or an instant with its zone). Both are claims of whoever wrote them.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
@@ -91,6 +91,26 @@ impl Clock {
                 .to_string(),
             Err(_) => fhir.to_owned(),
         }
+    }
+
+    /// A time that somebody typed, as the node takes it. A day or a minute is the desk's own, and means its end;
+    /// anything else (an instant, a year, an entry's hash) stays as it is.
+    pub fn typed_end(&self, typed: &str) -> String {
+        let typed = typed.trim();
+        let end = |next: DateTime| {
+            let at = next.to_zoned(self.zone.clone()).ok()?.timestamp();
+            Some(at.checked_sub(1.millisecond()).ok()?.to_string())
+        };
+        let next = match typed.len() {
+            10 => typed
+                .parse::<Date>()
+                .and_then(Date::tomorrow)
+                .map(|day| day.at(0, 0, 0, 0)),
+            16 => DateTime::strptime("%Y-%m-%d %H:%M", typed)
+                .and_then(|minute| minute.checked_add(1.minute())),
+            _ => return typed.to_owned(),
+        };
+        next.ok().and_then(end).unwrap_or_else(|| typed.to_owned())
     }
 
     /// How old somebody born then is: `41 y`, `7 mo` below two years, `12 d` below two months; `~41 y` where only
@@ -226,6 +246,27 @@ mod tests {
             "2026-11-21 04:30"
         );
         assert_eq!(clock.moment("as a child"), "as a child");
+    }
+
+    #[test]
+    fn a_typed_day_or_minute_is_the_desks_and_means_its_end() {
+        let berlin = Clock {
+            now_ms: NOW_MS,
+            zone: TimeZone::fixed(jiff::tz::offset(1)),
+        };
+        for (typed, instant) in [
+            (" 2026-03-01 ", "2026-03-01T22:59:59.999Z"),
+            ("2026-03-01 14:30", "2026-03-01T13:30:59.999Z"),
+            ("2026-02-30", "2026-02-30"),
+            ("2026-03-01 25:00", "2026-03-01 25:00"),
+            ("2026", "2026"),
+            ("2026-03-01T14:30:00Z", "2026-03-01T14:30:00Z"),
+            ("9b1d0f37", "9b1d0f37"),
+            ("9b1d0f3712", "9b1d0f3712"),
+            ("", ""),
+        ] {
+            assert_eq!(berlin.typed_end(typed), instant, "{typed}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use salus_api::{AuditRow, Event, Request, Response, VerifyReport};
 
 use super::patients::thousands;
-use super::{Answer, Go, Page, page_rows, record_rows};
+use super::{Answer, Go, Page, Seek, page_rows, record_rows};
 use crate::canvas::Canvas;
 use crate::desk::Desk;
 use crate::detail::{Detail, Line};
@@ -49,6 +49,8 @@ const OF_EVERYTHING: &[Column] = &[
 pub(crate) struct Audit {
     /// The record; absent for everything.
     patient: Option<String>,
+    /// Whether only who saw, received or exported the record is listed.
+    accesses: bool,
     rows: Vec<AuditRow>,
     cursor: Cursor,
     filter: Input,
@@ -76,6 +78,7 @@ impl Audit {
     fn open(desk: &mut Desk, patient: Option<String>) -> Self {
         let mut page = Self {
             patient,
+            accesses: false,
             rows: Vec::new(),
             cursor: Cursor::default(),
             filter: Input::new(MAX_FILTER_BYTES),
@@ -93,11 +96,16 @@ impl Audit {
 
     fn ask(&mut self, desk: &mut Desk) {
         desk.cancel(self.waiting);
-        let patient = self.patient.clone();
-        self.waiting = Some(desk.call(Request::AuditLog {
-            patient,
-            limit: MAX_ROWS,
-        }));
+        let request = match &self.patient {
+            Some(patient) if self.accesses => Request::AuditAccesses {
+                patient: patient.clone(),
+            },
+            patient => Request::AuditLog {
+                patient: patient.clone(),
+                limit: MAX_ROWS,
+            },
+        };
+        self.waiting = Some(desk.call(request));
         self.stale = false;
     }
 
@@ -126,6 +134,7 @@ impl Audit {
             fields
                 .into_iter()
                 .chain(row.summary.iter().map(String::as_str))
+                .chain(void(row).as_deref())
                 .any(|f| f.to_lowercase().contains(word))
         };
         self.rows
@@ -176,8 +185,18 @@ impl Audit {
     }
 }
 
+/// Says that an entry does not count, and why; nothing where it counts.
+fn void(row: &AuditRow) -> Option<String> {
+    let why = row.void.as_ref()?;
+    Some(format!("does not count: {why}"))
+}
+
 fn entry(row: &AuditRow, desk: &Desk) -> Detail {
     let mut lines = Vec::new();
+    if let Some(why) = &row.void {
+        lines.push(Line::Field("DOES NOT COUNT", why.clone(), Tone::Danger));
+        lines.push(Line::Blank);
+    }
     let mut field = |label, value: &str| {
         if !value.is_empty() {
             lines.push(Line::Field(label, value.to_owned(), Tone::Text));
@@ -210,6 +229,7 @@ impl Page for Audit {
         match (self.filtering, &self.shown) {
             (true, _) => Context::Filter,
             (false, Some(_)) => Context::Item,
+            (false, None) if self.patient.is_some() => Context::RecordAudit,
             (false, None) => Context::Audit,
         }
     }
@@ -230,6 +250,20 @@ impl Page for Audit {
             Action::Filter => self.filtering = true,
             Action::KeepFilter => self.filtering = false,
             Action::Reload => self.ask(desk),
+            Action::Accesses => {
+                self.accesses = !self.accesses;
+                self.rows.clear();
+                self.cursor = Cursor::default();
+                self.loaded = false;
+                self.ask(desk);
+            }
+            Action::AsItWas => {
+                let marked = self.matching().get(self.cursor.at).map(|r| r.hash.clone());
+                if let Some(hash) = marked {
+                    desk.cancel(self.verifying);
+                    return Go::BackTo(Seek::AsItWas(hash));
+                }
+            }
             Action::Verify if self.verifying.is_none() => {
                 let patient = self.patient.clone();
                 self.verifying = Some(desk.call(Request::AuditVerify { patient }));
@@ -347,7 +381,10 @@ impl Page for Audit {
                 .unwrap_or_default();
             let whole = format!("{whole}{scope} · entry {}", short_id(&row.hash));
             list.put(2, rows + 1, &whole, Tone::Dim);
-            list.put(2, rows + 2, &row.summary.join(" · "), Tone::Text);
+            let mut said: Vec<(String, Tone)> =
+                void(row).map(|v| (v, Tone::Danger)).into_iter().collect();
+            said.extend(row.summary.iter().map(|line| (line.clone(), Tone::Text)));
+            list.put_joined(2, rows + 2, &said);
         }
     }
 
@@ -362,9 +399,14 @@ impl Audit {
         let who = Cell::new(row.actor.clone(), Tone::Text);
         let clinic = Cell::new(row.clinic.clone(), Tone::Text);
         let what = Cell::new(row.kind.clone(), Tone::Text);
-        let (summary, tone) = match row.summary.as_slice() {
-            [] => ("sealed".to_owned(), Tone::Dim),
-            lines => (lines.join(" · "), Tone::Text),
+        let said = match row.summary.as_slice() {
+            [] => "sealed".to_owned(),
+            lines => lines.join(" · "),
+        };
+        let (summary, tone) = match (void(row), row.summary.is_empty()) {
+            (Some(void), _) => (format!("! {void} · {said}"), Tone::Danger),
+            (None, true) => (said, Tone::Dim),
+            (None, false) => (said, Tone::Text),
         };
         let summary = Cell::new(summary, tone);
         if self.patient.is_some() {
@@ -409,7 +451,10 @@ impl Audit {
                 let newest = self.rows.len() >= MAX_ROWS as usize;
                 let newest = if newest { "newest " } else { "" };
                 (
-                    format!("{newest}{} entries", thousands(shown as u64)),
+                    match shown {
+                        1 => "1 entry".to_owned(),
+                        n => format!("{newest}{} entries", thousands(n as u64)),
+                    },
                     Tone::Dim,
                 )
             }
@@ -427,6 +472,7 @@ impl Audit {
             return;
         }
         let title = match self.patient {
+            Some(_) if self.accesses => "Who saw, received or exported this record",
             Some(_) => "Who did what with this record",
             None => "Who did what, in all records",
         };

@@ -11,19 +11,26 @@ use crate::subject::{SUBJECT_ROWS, Subject};
 
 mod audit;
 mod conflicts;
+mod duplicates;
 mod help;
+mod merges;
 mod note;
 mod palette;
+mod past;
 mod patients;
 mod pressure;
+mod prompt;
 mod question;
 mod record;
 mod register;
+mod rights;
 mod sync;
 mod unlock;
+mod values;
 
 pub(crate) use audit::Audit;
 pub(crate) use conflicts::Conflicts;
+pub(crate) use duplicates::Duplicates;
 pub(crate) use help::Help;
 pub(crate) use note::Note;
 pub(crate) use palette::Palette;
@@ -32,6 +39,7 @@ pub(crate) use pressure::Pressure;
 pub(crate) use question::{Question, Then};
 pub(crate) use record::Record;
 pub(crate) use register::Register;
+pub(crate) use rights::Rights;
 pub(crate) use sync::Sync;
 pub(crate) use unlock::{Attempt, Unlock};
 
@@ -54,6 +62,8 @@ pub(crate) enum Go {
     Stay,
     /// Away from this page.
     Back,
+    /// Away from this page, to something on the page below it.
+    BackTo(Seek),
     /// To another page, on top of this one.
     Open(Box<Screen>),
     /// To another page, in place of this one.
@@ -62,6 +72,14 @@ pub(crate) enum Go {
     Ask(Question),
     /// Somebody signed in.
     Enter(Attempt),
+}
+
+/// What a page is sent to by the page that lay over it.
+pub(crate) enum Seek {
+    /// An item of the record, by its path: `medications/<id>`.
+    Item(String),
+    /// The record as it was right after this entry, by its hash.
+    AsItWas(String),
 }
 
 impl Go {
@@ -97,6 +115,8 @@ pub(crate) trait Page {
     fn tick(&mut self, _desk: &mut Desk) {}
     /// It is on top again, or the node answers again: what it shows may be old.
     fn resume(&mut self, _desk: &mut Desk) {}
+    /// The page over it is gone and sent it to something.
+    fn seek(&mut self, _desk: &mut Desk, _seek: Seek) {}
     /// What would be lost by leaving it, in words.
     fn unsaved(&self) -> Option<String> {
         None
@@ -117,6 +137,22 @@ pub(crate) trait Page {
     }
 }
 
+/// What the node said is done, as a sentence.
+pub(crate) fn sentence(done: &str) -> String {
+    let mut chars = done.trim().chars();
+    let first: String = chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    let whole = first + chars.as_str();
+    if whole.is_empty() || whole.ends_with(['.', '!', '?']) {
+        whole
+    } else {
+        whole + "."
+    }
+}
+
 /// What the node answered.
 pub(crate) type Answer = Result<Response, ApiError>;
 
@@ -131,6 +167,8 @@ pub(crate) enum Screen {
     Pressure(Pressure),
     Register(Register),
     Conflicts(Conflicts),
+    Duplicates(Duplicates),
+    Rights(Rights),
     Audit(Audit),
     Sync(Sync),
 }
@@ -146,6 +184,8 @@ impl Screen {
             Self::Pressure(page) => page,
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
+            Self::Duplicates(page) => page,
+            Self::Rights(page) => page,
             Self::Audit(page) => page,
             Self::Sync(page) => page,
         }
@@ -161,6 +201,8 @@ impl Screen {
             Self::Pressure(page) => page,
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
+            Self::Duplicates(page) => page,
+            Self::Rights(page) => page,
             Self::Audit(page) => page,
             Self::Sync(page) => page,
         }
@@ -176,6 +218,8 @@ impl Screen {
             Self::Pressure(_) => "blood pressure",
             Self::Register(_) => "register",
             Self::Conflicts(_) => "conflicts",
+            Self::Duplicates(_) => "same person",
+            Self::Rights(_) => "rights",
             Self::Audit(_) => "audit",
             Self::Sync(_) => "sync",
         }

@@ -69,7 +69,7 @@ impl Palette {
         let useful = |b: &&Binding| {
             !matches!(b.group, Group::Moving | Group::Typing | Group::Questions)
                 && !hidden.contains(&b.action)
-                && b.contexts.contains(&self.context)
+                && keymap::is_offered(b, self.context)
         };
         let letters = self.input.text();
         let mut found: Vec<(u32, &'static Binding)> = BINDINGS

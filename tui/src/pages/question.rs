@@ -16,9 +16,15 @@ pub(crate) enum Then {
     Resolve {
         /// Which.
         path: String,
-        /// The number of the value that stays.
-        choice: u32,
+        /// The value to keep.
+        value: serde_json::Value,
     },
+    /// Shows another record as one with this.
+    Link(String),
+    /// Takes that back.
+    Unlink(String),
+    /// Ends a clinic's right.
+    Revoke(String),
 }
 
 /// The question.

@@ -1,14 +1,18 @@
 //! One patient's record: sections at the left, rows at the right.
 
-use salus_api::{ApiError, Event, PatientRow, PatientView, Request, Response};
+use salus_api::{ApiError, ConflictsView, Event, PatientRow, PatientView, Request, Response};
 
-use super::{Answer, Audit, Conflicts, Go, Note, Page, Pressure, Screen, Sync, record_rows};
+use super::past::Past;
+use super::{
+    Answer, Audit, Conflicts, Duplicates, Go, Note, Page, Pressure, Rights, Screen, Seek, Sync,
+    record_rows,
+};
 use crate::canvas::Canvas;
 use crate::describe::describe;
 use crate::desk::Desk;
 use crate::detail::Detail;
 use crate::input::Input;
-use crate::keymap::{Action, Context};
+use crate::keymap::{self, Action, Context};
 use crate::keys::{Code, Key};
 use crate::msg::CallId;
 use crate::sections::{self, Kind, Row, Section, Target};
@@ -48,6 +52,7 @@ pub(crate) struct Record {
     filter: Input,
     filtering: bool,
     item: Option<Item>,
+    past: Past,
     waiting: Option<CallId>,
     stale: bool,
     asked_ms: u64,
@@ -67,6 +72,7 @@ impl Record {
             filter: Input::new(MAX_FILTER_BYTES),
             filtering: false,
             item: None,
+            past: Past::default(),
             waiting: None,
             stale: false,
             asked_ms: 0,
@@ -79,7 +85,8 @@ impl Record {
     fn ask(&mut self, desk: &mut Desk) {
         desk.cancel(self.waiting);
         let patient = self.subject.id.clone();
-        self.waiting = Some(desk.call(Request::PatientShow { patient }));
+        let at = self.past.wanted().cloned();
+        self.waiting = Some(desk.call(Request::PatientShow { patient, at }));
         self.asked_ms = desk.clock.now_ms;
         self.stale = false;
     }
@@ -180,6 +187,48 @@ impl Record {
         let mut cursor = Cursor { at: item.scroll };
         cursor.act(action, last + 1, usize::from(rows.saturating_sub(2)));
         item.scroll = cursor.at;
+    }
+
+    /// Reads the record as it was; as it is where nothing is said.
+    fn travel(&mut self, desk: &mut Desk, at: Option<String>) {
+        self.past.want(at);
+        self.ask(desk);
+    }
+
+    /// Whether the past is shown, or is about to be.
+    fn is_past(&self) -> bool {
+        self.past.wanted().is_some() || self.subject.at().is_some()
+    }
+
+    /// Says why something is not done while the past is shown.
+    fn refuse(desk: &mut Desk) {
+        let key = keymap::keys_for(Context::Past, Action::Present).next();
+        let key = key.map(|k| k.to_string()).unwrap_or_default();
+        let error = ApiError::usage("This is the record as it was: nothing can be changed in it.");
+        desk.fail(error.hint(format!("Come back to the present first: {key}.")));
+    }
+
+    /// Goes to an item and shows all of it.
+    fn show_item(&mut self, desk: &mut Desk, path: &str) {
+        let mut parts = path.split('/');
+        let id = |parts: &mut std::str::Split<'_, char>| parts.next().unwrap_or("").to_owned();
+        let (kind, target) = match parts.next() {
+            Some("allergies") => (Kind::Allergies, Target::Allergy(id(&mut parts))),
+            Some("conditions") => (Kind::Conditions, Target::Condition(id(&mut parts))),
+            _ => (Kind::Medications, Target::Medication(id(&mut parts))),
+        };
+        let section = Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0);
+        self.go_to(section);
+        match self.targets().iter().position(|t| *t == target) {
+            Some(at) => {
+                self.cursors[self.section] = Cursor { at };
+                self.open_item(desk);
+            }
+            None => {
+                let error = ApiError::not_found("The record shows this item no more.");
+                desk.fail(error.hint("The audit trail says who removed it."));
+            }
+        }
     }
 
     /// Whether the record may be written to; says so where it may not.
@@ -285,20 +334,36 @@ impl Record {
 impl Page for Record {
     fn context(&self) -> Context {
         match (self.filtering, &self.item) {
+            _ if self.past.prompt().is_some() => Context::Prompt,
             (true, _) => Context::Filter,
             (false, Some(_)) => Context::Item,
+            (false, None) if self.is_past() => Context::Past,
             (false, None) => Context::Record,
         }
     }
 
     fn act(&mut self, desk: &mut Desk, action: Action, key: Option<Key>) -> Go {
+        if self.past.prompt().is_some() {
+            if self.past.act(action, &desk.clock) {
+                self.ask(desk);
+            }
+            return Go::Stay;
+        }
+        if action.needs_the_present() && self.is_past() {
+            Self::refuse(desk);
+            return Go::Stay;
+        }
         match action {
             Action::Back if self.filtering => {
                 self.filtering = false;
                 self.filter.clear();
             }
             Action::Back if self.item.is_some() => self.item = None,
-            Action::Back if !self.filter.text().is_empty() => self.filter.clear(),
+            Action::Back | Action::Present if !self.filter.text().is_empty() => self.filter.clear(),
+            // The present is asked for already, and does not come: one can still leave.
+            Action::Present if self.past.wanted().is_none() => return Go::Back,
+            Action::Present => self.travel(desk, None),
+            Action::AsItWas => self.past.ask(),
             Action::Back => return Go::Back,
             Action::KeepFilter => self.filtering = false,
             Action::Filter => self.filtering = true,
@@ -323,9 +388,24 @@ impl Page for Record {
                 return Go::open(Screen::Pressure(page));
             }
             Action::OpenConflicts => {
-                let known = self.view.as_ref().map(|v| v.conflicts.clone());
+                let known = self.view.as_ref().map(|v| ConflictsView {
+                    conflicts: v.conflicts.clone(),
+                    concerns: v.concerns.clone(),
+                });
                 let page = Conflicts::open(desk, self.id(), known.unwrap_or_default());
                 return Go::open(Screen::Conflicts(page));
+            }
+            Action::OpenDuplicates => {
+                // Both names are asked about: they must be known.
+                if let Some(row) = self.view.as_ref().map(|v| v.row.clone()) {
+                    let page = Duplicates::open(desk, row);
+                    return Go::open(Screen::Duplicates(page));
+                }
+            }
+            Action::OpenRights => {
+                let home = self.view.as_ref().map(|v| v.home.clone());
+                let page = Rights::open(desk, self.id(), home.unwrap_or_default());
+                return Go::open(Screen::Rights(page));
             }
             Action::RecordAudit => {
                 return Go::open(Screen::Audit(Audit::of_record(desk, self.id())));
@@ -348,6 +428,10 @@ impl Page for Record {
     }
 
     fn typed(&mut self, _desk: &mut Desk, text: &str) -> Go {
+        if self.past.prompt().is_some() {
+            self.past.typed(text);
+            return Go::Stay;
+        }
         self.filter.insert(text);
         if let Some(cursor) = self.cursors.get_mut(self.section) {
             *cursor = Cursor::default();
@@ -364,11 +448,13 @@ impl Page for Record {
         match answer {
             Ok(Response::Record(view)) => {
                 self.error = None;
+                self.past.arrived();
                 self.show(view, desk);
             }
             Ok(_) => {}
             Err(error) => {
                 self.error = Some(error.clone());
+                self.past.failed();
                 desk.fail(error);
             }
         }
@@ -398,8 +484,22 @@ impl Page for Record {
         self.ask(desk);
     }
 
+    fn seek(&mut self, desk: &mut Desk, seek: Seek) {
+        match seek {
+            Seek::Item(path) => self.show_item(desk, &path),
+            Seek::AsItWas(entry) => {
+                self.item = None;
+                self.travel(desk, Some(entry));
+            }
+        }
+    }
+
     fn view(&self, canvas: &mut Canvas<'_>, desk: &Desk) {
         let (width, height) = (canvas.width(), canvas.height());
+        if let Some(prompt) = self.past.prompt() {
+            prompt.view(&mut canvas.inset(1), false);
+            return;
+        }
         let mut side = canvas.part(0, 0, SIDE_COLUMNS, height);
         self.view_side(&mut side);
         canvas.upright(SIDE_COLUMNS, 0, height);
