@@ -73,6 +73,7 @@ impl Clinic {
         match self
             .ask(Request::PatientShow {
                 patient: patient.to_owned(),
+                at: None,
             })
             .await?
         {
@@ -415,17 +416,18 @@ async fn converge(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<(), ApiEr
         .first()
         .ok_or_else(|| ApiError::failed("no conflict"))?;
     expect(conflict.values.len() == 2, "both values are kept")?;
-    let choice = conflict
+    let value = conflict
         .values
         .iter()
         .find(|value| value.value == serde_json::json!("555-0199"))
-        .map(|value| value.choice)
+        .map(|value| value.value.clone())
         .ok_or_else(|| ApiError::failed("Hilltop's value is not among the choices"))?;
     let path = conflict.path.clone();
     a.ask(Request::Resolve {
         patient: patient.clone(),
         path,
-        choice,
+        value,
+        why: None,
     })
     .await?;
     a.sync().await?;

@@ -75,6 +75,21 @@ impl Folder {
         self.root.join("store.redb")
     }
 
+    /// The number of the store's last commit, sealed: a store that was set back alone is noticed.
+    fn store_mark(&self) -> PathBuf {
+        self.root.join("store.redb.mark")
+    }
+
+    /// The files that make a clinic.
+    pub fn own_files(&self) -> [PathBuf; 4] {
+        [
+            self.vault(),
+            self.store(),
+            self.store_mark(),
+            self.root.join("settings.json"),
+        ]
+    }
+
     /// Where and how a running daemon is reached.
     pub fn daemon(&self) -> PathBuf {
         self.root.join("daemon.json")
@@ -178,6 +193,20 @@ impl Folder {
     /// Replaces the vault file, durably and at once.
     pub fn write_vault(&self, bytes: &[u8]) -> Result<(), ApiError> {
         write_durably(&self.vault(), bytes)
+    }
+}
+
+/// Bytes that this user may still write where a folder is; `None` where the platform does not say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let about = rustix::fs::statvfs(path).ok()?;
+        Some(about.f_bavail.saturating_mul(about.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
     }
 }
 

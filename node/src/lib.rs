@@ -5,13 +5,16 @@
 //!
 //! Not here: any format (`salus-audit`), any cryptography (`salus-vault`), any protocol (`salus-sync`, `salus-mesh`).
 
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod connect;
 pub mod core;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod folder;
+pub mod hostile;
 pub mod made_up;
 pub mod network;
 pub mod node;

@@ -12,6 +12,9 @@ fn main() -> ExitCode {
         Some(place) => eprintln!("internal error at {}:{}", place.file(), place.line()),
         None => eprintln!("internal error"),
     }));
+    if let Some(code) = salus::hostile::serve_if_worker() {
+        return code;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use salus_api::{ApiError, Auth, Event, LockState, SessionToken};
+use salus_api::{ApiError, Auth, Event, LockState, Passphrase, SessionToken};
+use salus_audit::SigningKey;
 use salus_mesh::{Mesh, MeshConfig, PeerAddress};
 use salus_store::Store;
-use salus_vault::{Argon2Params, Unlocked, VaultFile};
+use salus_vault::{NodeSecrets, Unlocked, VaultFile};
 use tokio::sync::{Notify, broadcast, mpsc};
 use zeroize::Zeroizing;
 
-use crate::core::{Clock, Core, CoreLedger, Notice, Staff, failure};
+use crate::core::{Clock, Core, CoreLedger, Notice, Staff, failure, roster_role};
 use crate::folder::{Folder, FolderLock, Settings};
 
 /// A session that nobody has used for this long is closed; with the last one the node locks. Long enough for a consultation without
@@ -24,6 +25,8 @@ const SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
 const DIGEST_AT_ONCE: usize = 16;
 /// How long connections may take to be closed in order.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a connected clinic may take to hear of this node's new keys before the old endpoint goes.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Events that a slow subscriber may lag behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
@@ -197,12 +200,18 @@ impl Node {
                 }
                 let store =
                     Store::open(&self.folder.store(), &secrets.storage).map_err(failure::store)?;
-                let core = Core::open(
+                let mut core = Core::open(
                     store,
                     secrets.chain.clone(),
                     Arc::clone(&self.options.clock),
                     self.notices.clone(),
                 )?;
+                if let Some(next) = core.next_life(secrets)? {
+                    // The process ended between the roster and the vault when the keys were replaced.
+                    core.write_with(next.chain.clone());
+                    *lock(&self.endpoint) = Some(next.endpoint.clone());
+                    self.put_in_vault(worker, next)?;
+                }
                 let core = Arc::new(Mutex::new(core));
                 *slot = Some(Arc::clone(&core));
                 core
@@ -359,51 +368,168 @@ impl Node {
         let _ = self.events.send(event);
     }
 
-    /// Adds a person to the vault and the roster.
+    /// Adds a person to the vault and the roster. An administrator is certified by the root key, which the recovery words give.
     pub fn enrol(
         &self,
         worker: &Worker,
         name: &str,
         role: salus_api::Role,
-        passphrase: &salus_api::Passphrase,
+        passphrase: &Passphrase,
+        recovery: Option<&Passphrase>,
     ) -> Result<(), ApiError> {
         let core = self.core()?;
-        let mut core = lock(&core);
-        let role = crate::core::roster_role(role);
-        if !core.has_role(&worker.staff, salus_audit::Role::Admin) {
-            return Err(ApiError::refused("only an administrator enrols staff")
-                .hint("`salus staff list` shows who is one"));
-        }
-        if role == salus_audit::Role::Admin {
-            return Err(
-                ApiError::refused("only the clinic's root key certifies an administrator")
-                    .hint("the founder is one; this version has no command for further ones yet"),
-            );
-        }
-        if core.has_staff(name) {
-            return Err(ApiError::usage(format!("`{name}` is enrolled already")));
-        }
+        let role = roster_role(role);
+        let signer = {
+            let core = lock(&core);
+            if core.member_named(name).is_some() {
+                return Err(ApiError::usage(format!("`{name}` is enrolled already")));
+            }
+            keeper(
+                &core,
+                worker,
+                role == salus_audit::Role::Admin,
+                recovery,
+                "enrols staff",
+            )?
+        };
         let key = salus_vault::generate_signing_key();
         let mut slot = lock(&self.vault);
         let mut vault = slot.clone();
+        let params = vault.params();
+        // Deriving the key from the passphrase takes its time; nobody waits for the core meanwhile.
         vault
             .add_staff(
                 &worker.unlocked,
                 name,
                 passphrase.expose(),
                 key.clone(),
-                Argon2Params::RECOMMENDED,
+                params,
             )
             .map_err(failure::vault)?;
         self.folder.write_vault(&vault.encode())?;
         let before = std::mem::replace(&mut *slot, vault);
-        let certified = core.certify(&worker.staff, name, key.actor(), vec![role]);
+        let certified = lock(&core).certify(&signer, name, key.actor(), vec![role]);
         if certified.is_err() {
             // A slot without a certificate could unlock: take it out again.
             self.folder.write_vault(&before.encode())?;
             *slot = before;
         }
         certified
+    }
+
+    /// Ends a person's key in the roster, takes their slot out of the vault and closes their sessions.
+    pub fn retire(
+        &self,
+        worker: &Worker,
+        name: &str,
+        recovery: Option<&Passphrase>,
+    ) -> Result<String, ApiError> {
+        let core = self.core()?;
+        let (member, signer) = {
+            let core = lock(&core);
+            let member = core.member_named(name).ok_or_else(|| {
+                ApiError::not_found(format!("nobody called `{name}` works here"))
+                    .hint("`salus staff list` shows who does")
+            })?;
+            let is_admin = member.has_role(salus_audit::Role::Admin);
+            let signer = keeper(&core, worker, is_admin, recovery, "retires staff")?;
+            (member, signer)
+        };
+        let own = member.key == worker.staff.key.actor();
+        if own {
+            return Err(ApiError::usage("nobody retires themselves")
+                .hint("another administrator does, or the recovery words with another person's passphrase"));
+        }
+        // The roster first: from here on the key is worth nothing anywhere. The slot is of no use to anybody then.
+        lock(&core).retire(&signer, member.key)?;
+        lock(&self.sessions).retain(|_, session| session.worker.staff.key.actor() != member.key);
+        let mut slot = lock(&self.vault);
+        let mut vault = slot.clone();
+        match vault.remove_staff(&worker.unlocked, &member.name) {
+            Ok(()) => {
+                self.folder.write_vault(&vault.encode())?;
+                *slot = vault;
+            }
+            // Enrolled in another life of this store, or taken out before: nothing is left to take out.
+            Err(salus_vault::VaultError::UnknownStaff) => {}
+            Err(error) => return Err(failure::vault(error)),
+        }
+        Ok(member.name)
+    }
+
+    /// Changes the passphrase of whoever works.
+    pub fn change_passphrase(&self, worker: &Worker, new: &Passphrase) -> Result<(), ApiError> {
+        let mut slot = lock(&self.vault);
+        let mut vault = slot.clone();
+        let params = vault.params();
+        vault
+            .change_passphrase(&worker.unlocked, new.expose(), params)
+            .map_err(failure::vault)?;
+        self.folder.write_vault(&vault.encode())?;
+        *slot = vault;
+        Ok(())
+    }
+
+    /// Replaces the node's keys: a new life in the roster, closed off from the old one at what is held here now. Other clinics that are
+    /// connected learn of it before the old endpoint goes; the node is sealed afterwards.
+    pub async fn rotate_key(
+        self: &Arc<Self>,
+        worker: &Worker,
+        recovery: Passphrase,
+    ) -> Result<(), ApiError> {
+        let node = Arc::clone(self);
+        let worker = worker.clone();
+        blocking(move || {
+            let core = node.core()?;
+            let mut next = worker.unlocked.secrets.clone();
+            let fresh = NodeSecrets::generate();
+            (next.chain, next.endpoint, next.hpke) = (fresh.chain, fresh.endpoint, fresh.hpke);
+            let mut core = lock(&core);
+            let root = core.root_key(recovery.expose())?;
+            let last = core.last_index();
+            core.incarnate(&root, &next, endpoint_of(&next), last)?;
+            node.put_in_vault(&worker, next)
+        })
+        .await?;
+        // The roster's change is announced over the old endpoint while it stands.
+        let core = self.core()?;
+        let heard = lock(&core).flush_notices();
+        heard.notified().await;
+        if let Some(mesh) = self.mesh().await {
+            for peer in mesh.peers().await {
+                if peer.connected {
+                    let _ = tokio::time::timeout(LAST_WORDS, mesh.sync(peer.clinic)).await;
+                }
+            }
+        }
+        self.close().await;
+        *lock(&self.endpoint) = None;
+        Ok(())
+    }
+
+    /// Puts the keys of a new life into the vault.
+    fn put_in_vault(&self, worker: &Worker, next: NodeSecrets) -> Result<(), ApiError> {
+        let mut slot = lock(&self.vault);
+        let mut vault = slot.clone();
+        vault
+            .replace_node_secrets(&worker.unlocked, next)
+            .map_err(failure::vault)?;
+        self.folder.write_vault(&vault.encode())?;
+        *slot = vault;
+        Ok(())
+    }
+
+    /// Puts a mended vault in place of the old one.
+    pub fn replace_vault(&self, vault: VaultFile) -> Result<(), ApiError> {
+        let mut slot = lock(&self.vault);
+        self.folder.write_vault(&vault.encode())?;
+        *slot = vault;
+        Ok(())
+    }
+
+    /// A copy of the vault as it stands.
+    pub fn vault_bytes(&self) -> Vec<u8> {
+        lock(&self.vault).encode()
     }
 
     /// Closes sessions, network and store.
@@ -439,6 +565,37 @@ impl Node {
             }
         }
     }
+}
+
+/// Whose key signs a change of the roster: the worker's, or the root's where an administrator is concerned.
+fn keeper(
+    core: &Core,
+    worker: &Worker,
+    touches_admin: bool,
+    recovery: Option<&Passphrase>,
+    does: &str,
+) -> Result<SigningKey, ApiError> {
+    if let Some(words) = recovery {
+        return core.root_key(words.expose());
+    }
+    if !core.has_role(&worker.staff, salus_audit::Role::Admin) {
+        return Err(ApiError::refused(format!("only an administrator {does}"))
+            .hint("`salus staff list` shows who is one"));
+    }
+    if touches_admin {
+        return Err(ApiError::refused(
+            "only the clinic's root key certifies or retires an administrator",
+        )
+        .hint("give the recovery words that `salus init` printed, with --recovery FILE"));
+    }
+    Ok(worker.staff.key.clone())
+}
+
+/// The public half of an endpoint's key.
+pub fn endpoint_of(secrets: &NodeSecrets) -> [u8; 32] {
+    *iroh::SecretKey::from_bytes(&secrets.endpoint)
+        .public()
+        .as_bytes()
 }
 
 /// Keeps a node from being locked while a call works.

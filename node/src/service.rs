@@ -9,10 +9,10 @@ use salus_api::{
     Progress, Reply, Request, Response, Status,
 };
 use salus_audit::LogId;
-use salus_fhir::{ExportOptions, Import, Limits};
+use salus_fhir::{CsvOptions, ExportOptions, Import, IpsOptions, Limits};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::core::{Core, Imported, Prepared, Source, Staff, ToImport, log_right};
+use crate::core::{Core, Imported, Prepared, Source, Staff, ToImport, log_right, verify_all};
 use crate::folder::{Folder, FolderLock, dialable};
 use crate::network;
 use crate::node::{Node, NodeOptions, Worker, blocking, lock};
@@ -85,7 +85,38 @@ async fn answer(
             name,
             role,
             passphrase,
-        } => staff_add(node, worker, name, role, passphrase).await,
+            recovery,
+        } => staff_add(node, worker, name, (role, passphrase, recovery)).await,
+        Request::StaffRetire { name, recovery } => {
+            let node = Arc::clone(node);
+            blocking(move || {
+                let name = node.retire(&worker, &name, recovery.as_ref())?;
+                Ok(Response::Done(format!(
+                    "{name} is retired: nothing signed with that key from now on counts"
+                )))
+            })
+            .await
+        }
+        Request::StaffPassphrase { new } => {
+            let node = Arc::clone(node);
+            blocking(move || {
+                node.change_passphrase(&worker, &new)?;
+                Ok(Response::Done(
+                    "the passphrase is changed; older backups open with the old one".into(),
+                ))
+            })
+            .await
+        }
+        Request::ClinicRotateKey { recovery } => {
+            node.rotate_key(&worker, recovery).await?;
+            Ok(Response::Done("this node has new keys and is sealed: unlock it again. Clinics that were not connected must be given its new address: `salus clinic id`".into()))
+        }
+        Request::Backup { path } => crate::backup::backup(node, &worker, path)
+            .await
+            .map(Response::Done),
+        Request::Doctor { repair } => crate::doctor::examine(node, &worker, repair)
+            .await
+            .map(Response::Doctor),
         Request::Import { path } => import(node, &who, path, replies)
             .await
             .map(Response::Imported),
@@ -136,10 +167,17 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         Request::PatientFind { text, limit } => core
             .search(&text, size(limit.min(MAX_FOUND)))
             .map(Response::Patients),
-        Request::PatientShow { patient } => {
+        Request::PatientShow { patient, at } => {
             let log = core.patient(&patient)?;
-            let mut view = core.show(log)?;
-            match core.log_look(who, log, "record shown") {
+            let mut view = match &at {
+                None => core.show(log)?,
+                Some(at) => core.show_at(log, at)?,
+            };
+            let purpose = match &at {
+                None => "record shown",
+                Some(_) => "record shown as it was",
+            };
+            match look_at_all(core, who, log, &view, purpose) {
                 Ok(()) => {}
                 // A damaged store takes no entries; what is intact in it stays readable, and says so.
                 Err(error) if error.kind == ErrorKind::Integrity => {
@@ -180,11 +218,81 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         Request::Resolve {
             patient,
             path,
-            choice,
+            value,
+            why,
         } => {
             let log = core.patient(&patient)?;
-            core.resolve(who, log, &path, choice)?;
+            core.resolve(who, log, &path, value, why.as_deref())?;
             Ok(Response::Done("the conflict is settled".into()))
+        }
+        Request::Acknowledge {
+            patient,
+            concern,
+            why,
+        } => {
+            let log = core.patient(&patient)?;
+            core.acknowledge(who, log, &concern, &why)?;
+            Ok(Response::Done("noted: the merge stands".into()))
+        }
+        Request::Duplicates { patient } => {
+            let found = match patient {
+                Some(patient) => {
+                    let log = core.patient(&patient)?;
+                    core.duplicates(log)?
+                }
+                None => core.all_duplicates()?,
+            };
+            Ok(Response::Duplicates(found))
+        }
+        Request::Link { patient, other } => {
+            let (log, other) = (core.patient(&patient)?, core.patient(&other)?);
+            core.link(who, log, other)
+                .map(|changed| done(changed, "both records are shown as one"))
+        }
+        Request::Unlink { patient, other } => {
+            let (log, other) = (core.patient(&patient)?, core.patient(&other)?);
+            core.unlink(who, log, other)
+                .map(|changed| done(changed, "the records stand apart"))
+        }
+        Request::Quarantine {
+            patient,
+            entry,
+            why,
+        } => {
+            let log = core.patient(&patient)?;
+            let hash = core.quarantine(who, log, &entry, &why)?;
+            let short: String = hash.to_string().chars().take(12).collect();
+            Ok(Response::Done(format!(
+                "{short} is held out of the record, everywhere"
+            )))
+        }
+        Request::Revoke { patient, clinic } => {
+            let log = core.patient(&patient)?;
+            let clinic = core.find_clinic(&clinic)?;
+            let name = core.clinic_name(clinic);
+            let what = format!(
+                "{name} gets nothing more of this record, and can read nothing that is written from now on"
+            );
+            core.revoke(who, log, clinic)
+                .map(|changed| done(changed, &what))
+        }
+        Request::AuditAccesses { patient } => {
+            let log = core.patient(&patient)?;
+            let open = core.may_view(who);
+            if open {
+                core.log_look(who, log, "accesses shown")?;
+            }
+            core.accesses(log, size(MAX_AUDIT_ROWS), open)
+                .map(Response::Audit)
+        }
+        Request::AuditProve {
+            patient,
+            entry,
+            since,
+        } => {
+            let log = patient.map(|text| core.patient(&text)).transpose()?;
+            core.prove(log, entry.as_deref(), since.as_deref())
+                .map(Response::Proof)
         }
         Request::Add { patient, item } => {
             let log = core.patient(&patient)?;
@@ -200,20 +308,12 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             let label = core.stop(who, log, kind, &item, why)?;
             Ok(Response::Done(format!("stopped: {label}")))
         }
-        Request::Export {
-            patient,
-            format: ExportFormat::Fhir,
-        } => {
+        Request::Export { patient, format } => {
             let log = core.patient(&patient)?;
             let view = core.show(log)?;
+            look_at_all(core, who, log, &view, "record exported")?;
             core.log_disclosure(who, log, "record exported")?;
-            let options = ExportOptions {
-                time_ms: core.now_ms(),
-            };
-            Ok(Response::Exported(salus_fhir::export_bundle(
-                &view.content,
-                &options,
-            )))
+            Ok(Response::Exported(export(core, who, &view, format)))
         }
         Request::Grants { patient } => {
             let log = core.patient(&patient)?;
@@ -243,6 +343,41 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
     }
 }
 
+/// Writes a record, and what is shown as one with it, in a form that others read.
+fn export(core: &Core, who: &Staff, view: &salus_api::PatientView, format: ExportFormat) -> String {
+    let time_ms = core.now_ms();
+    match format {
+        ExportFormat::Fhir => salus_fhir::export_bundle(&view.content, &ExportOptions { time_ms }),
+        ExportFormat::Ips => {
+            let options = IpsOptions {
+                time_ms,
+                clinic: core.clinic_name(core.me()),
+                practitioner: Some(who.name.clone()),
+                ..IpsOptions::default()
+            };
+            salus_fhir::export_ips(&view.content, &options)
+        }
+        ExportFormat::Csv => salus_fhir::export_csv(&view.content, &CsvOptions::default()),
+    }
+}
+
+/// Logs a look at a record, and at those that are shown as one with it.
+fn look_at_all(
+    core: &mut Core,
+    who: &Staff,
+    log: LogId,
+    view: &salus_api::PatientView,
+    purpose: &str,
+) -> Result<(), ApiError> {
+    core.log_look(who, log, purpose)?;
+    for row in &view.linked {
+        if let Ok(linked) = row.id.parse() {
+            core.log_look(who, linked, purpose)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a request shows or changes what records say, or who is a patient here.
 fn opens_records(request: &Request) -> bool {
     matches!(
@@ -256,6 +391,10 @@ fn opens_records(request: &Request) -> bool {
             | Request::PatientHistory { .. }
             | Request::Conflicts { .. }
             | Request::Resolve { .. }
+            | Request::Acknowledge { .. }
+            | Request::Duplicates { .. }
+            | Request::Link { .. }
+            | Request::Unlink { .. }
             | Request::Add { .. }
             | Request::Stop { .. }
             | Request::Export { .. }
@@ -318,13 +457,12 @@ async fn staff_add(
     node: &Arc<Node>,
     worker: Worker,
     name: String,
-    role: salus_api::Role,
-    passphrase: Passphrase,
+    (role, passphrase, recovery): (salus_api::Role, Passphrase, Option<Passphrase>),
 ) -> Result<Response, ApiError> {
     let node = Arc::clone(node);
     blocking(move || {
         let name = name.trim().to_owned();
-        node.enrol(&worker, &name, role, &passphrase)?;
+        node.enrol(&worker, &name, role, &passphrase, recovery.as_ref())?;
         Ok(Response::Done(format!("{name} is enrolled")))
     })
     .await
@@ -417,11 +555,18 @@ async fn verify(
     patient: Option<String>,
     replies: &mpsc::Sender<Reply>,
 ) -> Result<Response, ApiError> {
+    if let Some(patient) = patient {
+        return core(node, move |core| {
+            let log = core.patient(&patient)?;
+            core.verify_record(log).map(Response::Verified)
+        })
+        .await;
+    }
     let replies = replies.clone();
-    core(node, move |core| {
-        let only: Option<LogId> = patient.map(|text| core.patient(&text)).transpose()?;
+    let core = node.core()?;
+    blocking(move || {
         let mut last = 0;
-        let report = core.verify(only, |done, total| {
+        let report = verify_all(&core, |done, total| {
             // About a hundred steps, whatever the size.
             if done == total || done > last + total / 100 {
                 last = done;

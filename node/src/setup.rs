@@ -85,11 +85,7 @@ pub fn init(options: InitOptions) -> Result<InitOutcome, ApiError> {
     let made = make(&folder, options);
     if made.is_err() {
         // Whatever is there is incomplete and was made a moment ago, here.
-        for path in [
-            folder.vault(),
-            folder.store(),
-            folder.root().join("settings.json"),
-        ] {
+        for path in folder.own_files() {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -72,6 +72,8 @@ fn a_changed_byte_is_found_and_never_changes_an_answer() {
     let truth = clinic.json(&["patient", "show", &id])["notes"].clone();
     let sound = fs::read(&store).unwrap();
     assert_ne!(good, sound, "the look was logged");
+    let mark = clinic.folder.join("store.redb.mark");
+    let sound_mark = fs::read(&mark).unwrap();
     let mut found = 0;
     // Every 1,021st byte, a prime, so that all places within a page are met.
     for at in (0..sound.len()).step_by(1_021 * 8) {
@@ -90,8 +92,14 @@ fn a_changed_byte_is_found_and_never_changes_an_answer() {
             assert_eq!(view["notes"], truth, "byte {at} changed an answer");
         }
         fs::write(&store, &sound).unwrap();
-        let _ = fs::remove_file(clinic.folder.join("store.redb.mark"));
+        fs::write(&mark, &sound_mark).unwrap();
     }
     assert!(found > 0, "no changed byte was found at all");
     assert_eq!(clinic.json(&["audit", "verify", "--all"])["ok"], true);
+    // The mark is what tells that a store was set back: that it is gone is told, too.
+    fs::remove_file(&mark).unwrap();
+    assert_eq!(
+        clinic.run(&["audit", "verify", "--all"]).status.code(),
+        Some(5)
+    );
 }

@@ -5,5 +5,7 @@
 mod at_rest;
 mod layering;
 mod process;
+mod rights;
+mod safety;
 mod two_clinics;
 mod wrong_input;

@@ -23,7 +23,8 @@ pub use error::{ApiError, ErrorKind};
 pub use forms::blood_pressure;
 pub use request::{Auth, ExportFormat, NewPatient, Request, Right, Role, Stoppable};
 pub use response::{
-    AttachmentView, AuditRow, ClinicView, ConflictChoice, ConflictView, GrantView, HeightView,
+    AtView, AttachmentView, AuditRow, ClinicView, ConcernView, ConcernWriter, ConflictChoice,
+    ConflictView, ConflictsView, DoctorFinding, DoctorReport, DuplicateView, GrantView, HeightView,
     ImportReport, LockState, NetworkMode, PatientRow, PatientView, PeerView, Problem, Response,
     StaffView, Status, SyncReport, VerifyReport,
 };

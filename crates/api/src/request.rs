@@ -87,6 +87,10 @@ pub enum Stoppable {
 pub enum ExportFormat {
     /// FHIR R4 collection Bundle.
     Fhir,
+    /// International Patient Summary (HL7 FHIR IPS): a document Bundle.
+    Ips,
+    /// One table, RFC 4180.
+    Csv,
 }
 
 /// Everything that can be asked. `patient` is an id, any unambiguous prefix of it, an MRN or an exact name;
@@ -109,9 +113,24 @@ pub enum Request {
         role: Role,
         /// The person's own first passphrase.
         passphrase: Passphrase,
+        /// The clinic's recovery words: needed for an administrator, whom only the root key certifies.
+        recovery: Option<Passphrase>,
     },
     /// → `Staff`
     StaffList,
+    /// Ends a person's key: nothing that it signs from now on counts anywhere. Their name may be enrolled again,
+    /// with a new key and passphrase. → `Done`
+    StaffRetire {
+        /// The name.
+        name: String,
+        /// The clinic's recovery words: needed for an administrator.
+        recovery: Option<Passphrase>,
+    },
+    /// Changes the passphrase of whoever asks. → `Done`
+    StaffPassphrase {
+        /// The new one.
+        new: Passphrase,
+    },
     /// Registers a patient. → `Patient`
     PatientNew(NewPatient),
     /// All patients this clinic may read. → `Patients`
@@ -127,6 +146,8 @@ pub enum Request {
     PatientShow {
         /// Which.
         patient: String,
+        /// As it was: an instant (RFC 3339, or a date), or an entry's hash or its beginning; as it is where absent.
+        at: Option<String>,
     },
     /// Sets one demographic field. → `Done`
     PatientSet {
@@ -149,7 +170,7 @@ pub enum Request {
         /// Which.
         patient: String,
     },
-    /// Values that were written apart and differ. → `Conflicts`
+    /// Values that were written apart and differ, and merges that need a clinician's eye. → `Conflicts`
     Conflicts {
         /// Which.
         patient: String,
@@ -160,8 +181,47 @@ pub enum Request {
         patient: String,
         /// The path that `Conflicts` gave.
         path: String,
-        /// Number of the choice that `Conflicts` gave, from 1.
-        choice: u32,
+        /// The value to keep: one of those that `Conflicts` gave, or another, which needs a reason.
+        value: serde_json::Value,
+        /// Why.
+        why: Option<String>,
+    },
+    /// Says that a clinician has looked at a merge that `Conflicts` warned of and leaves it as it stands. → `Done`
+    Acknowledge {
+        /// Which.
+        patient: String,
+        /// The id that `Conflicts` gave.
+        concern: String,
+        /// Why it may stand.
+        why: String,
+    },
+    /// Records that may be of the same person. → `Duplicates`
+    Duplicates {
+        /// Whose duplicates; those of everybody, linked ones left out, where absent.
+        patient: Option<String>,
+    },
+    /// Shows two records as one from now on; nothing is deleted, and `Unlink` takes it back. → `Done`
+    Link {
+        /// One record.
+        patient: String,
+        /// The other.
+        other: String,
+    },
+    /// Takes a link back. → `Done`
+    Unlink {
+        /// One record.
+        patient: String,
+        /// The other.
+        other: String,
+    },
+    /// Holds a broken or hostile edit out of a record's document, at every clinic. Home only. → `Done`
+    Quarantine {
+        /// Which record.
+        patient: String,
+        /// The edit's hash, or its beginning.
+        entry: String,
+        /// Why.
+        why: String,
     },
     /// Adds an item; an empty id is drawn, an absent date is now. → `Added`
     Add {
@@ -218,10 +278,22 @@ pub enum Request {
         /// To what.
         right: Right,
     },
-    /// Who is entitled to a record. → `Grants`
+    /// Ends a clinic's entitlement at what is held here now, and makes a new key for what comes. Home only. → `Done`
+    Revoke {
+        /// Which record.
+        patient: String,
+        /// Which clinic.
+        clinic: String,
+    },
+    /// Who is and was entitled to a record. → `Grants`
     Grants {
         /// Which record.
         patient: String,
+    },
+    /// Replaces this node's keys: a new incarnation, which closes the old one at what is held here now. → `Clinic`
+    ClinicRotateKey {
+        /// The clinic's recovery words.
+        recovery: Passphrase,
     },
     /// The audit log of one patient or of everything, newest first. → `Audit`
     AuditLog {
@@ -234,6 +306,30 @@ pub enum Request {
     AuditVerify {
         /// Which; everything where absent.
         patient: Option<String>,
+    },
+    /// Who saw, received or exported a record: every look, share and grant. → `Audit`
+    AuditAccesses {
+        /// Which.
+        patient: String,
+    },
+    /// A file with which a stranger proves that this clinic's log holds an entry. → `Proof`
+    AuditProve {
+        /// Which record; a proof of the checkpoint alone where absent.
+        patient: Option<String>,
+        /// The entry's hash, or its beginning; of this clinic's own entries. Absent with `patient`.
+        entry: Option<String>,
+        /// An older proof file of this clinic: the new one then proves that nothing was taken out since.
+        since: Option<Vec<u8>>,
+    },
+    /// Writes everything this node holds into one sealed file. → `Done`
+    Backup {
+        /// Absolute path on the node's machine; it must not exist.
+        path: PathBuf,
+    },
+    /// Looks for what is wrong with this node, and mends what can be mended. → `Doctor`
+    Doctor {
+        /// Whether to mend.
+        repair: bool,
     },
     /// Stays open and reports what changes, as `Event`s, until the client hangs up.
     Subscribe,

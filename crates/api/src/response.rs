@@ -39,8 +39,10 @@ pub enum Response {
     },
     /// Entries of the log.
     Audit(Vec<AuditRow>),
-    /// Conflicts of a record.
-    Conflicts(Vec<ConflictView>),
+    /// What merged in a way that a person must look at.
+    Conflicts(ConflictsView),
+    /// Records that may be of the same person, the likeliest first.
+    Duplicates(Vec<DuplicateView>),
     /// What an import did.
     Imported(ImportReport),
     /// An exported document.
@@ -55,6 +57,10 @@ pub enum Response {
     Grants(Vec<GrantView>),
     /// What verification found.
     Verified(VerifyReport),
+    /// A portable proof, as the bytes of its file.
+    Proof(Vec<u8>),
+    /// What the doctor found.
+    Doctor(DoctorReport),
 }
 
 /// How much of a node is open.
@@ -169,6 +175,8 @@ pub struct AttachmentView {
     pub clinic: String,
     /// Whether the bytes are here.
     pub available: bool,
+    /// The entry that attached it, hex.
+    pub entry: String,
 }
 
 /// A whole record with what a reader must know about it.
@@ -182,6 +190,14 @@ pub struct PatientView {
     pub attachments: Vec<AttachmentView>,
     /// Values that were written apart and differ.
     pub conflicts: Vec<ConflictView>,
+    /// Merges that need a clinician's eye.
+    pub concerns: Vec<ConcernView>,
+    /// Records that a signed link shows as one with this, whose items are among the content.
+    pub linked: Vec<PatientRow>,
+    /// Where the record is shown as it was: what that means.
+    pub at: Option<AtView>,
+    /// What must be said wherever the record is shown: a clinic whose log has two histories, and the like.
+    pub warnings: Vec<String>,
     /// Heights of its log by chain, hex: equal heights on two nodes mean equal records.
     pub heights: BTreeMap<String, HeightView>,
     /// The clinic that may revoke.
@@ -225,6 +241,99 @@ pub struct AuditRow {
     pub scope: Option<String>,
     /// What changed, in words; empty where sealed to us.
     pub summary: Vec<String>,
+    /// Why it does not count, where it does not: revoked, retired, quarantined, …
+    pub void: Option<String>,
+}
+
+/// A record as it was: the greatest causally closed set of entries of which none claims a later time, as known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtView {
+    /// The time asked for, or the claimed time of the entry asked for.
+    pub time_ms: u64,
+    /// The entry asked for, hex, where one was.
+    pub entry: Option<String>,
+    /// Entries that are shown.
+    pub entries: u64,
+    /// Entries held that came after.
+    pub later: u64,
+}
+
+/// A merge that the documents made quietly and that a clinician should look at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConcernView {
+    /// What to acknowledge it by.
+    pub id: String,
+    /// `dose_differs`, `allergy_ended`, …
+    pub code: String,
+    /// What happened, in a sentence.
+    pub text: String,
+    /// Paths of the items concerned.
+    pub paths: Vec<String>,
+    /// Who wrote what apart.
+    pub writers: Vec<ConcernWriter>,
+}
+
+/// One side of a merge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConcernWriter {
+    /// Who wrote it.
+    pub author: String,
+    /// Where.
+    pub clinic: String,
+    /// When, as claimed.
+    pub time_ms: u64,
+    /// What was written: `medications/<id>/dosage`, or an item that was removed.
+    pub path: String,
+    /// The value; null where it was removed.
+    pub value: serde_json::Value,
+}
+
+/// What merged in a way that a person must look at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConflictsView {
+    /// Values that were written apart and differ.
+    pub conflicts: Vec<ConflictView>,
+    /// Merges that need a clinician's eye.
+    pub concerns: Vec<ConcernView>,
+}
+
+/// A record that may be of the same person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DuplicateView {
+    /// One record: the one asked for, where one was.
+    pub of: PatientRow,
+    /// The other record.
+    pub row: PatientRow,
+    /// How likely it is one person's, 0 to 1, by guessed weights: from 0.5 on as likely as not.
+    pub score: f64,
+    /// Why, in words.
+    pub reasons: Vec<String>,
+    /// Whether a link shows them as one already.
+    pub linked: bool,
+}
+
+/// Something that the doctor looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorFinding {
+    /// What was looked at.
+    pub what: String,
+    /// Whether it is in order.
+    pub ok: bool,
+    /// What was found, in a sentence.
+    pub found: String,
+    /// What to do, where something is to be done.
+    pub hint: Option<String>,
+    /// Whether it was mended now.
+    pub mended: bool,
+}
+
+/// What the doctor found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorReport {
+    /// Whether all is in order now.
+    pub ok: bool,
+    /// One for each thing looked at.
+    pub findings: Vec<DoctorFinding>,
 }
 
 /// One of the values of a conflict.
@@ -350,6 +459,8 @@ pub struct GrantView {
     pub by: String,
     /// When, as claimed.
     pub time_ms: u64,
+    /// Why it no longer holds, where it does not.
+    pub ended: Option<String>,
 }
 
 /// Something that is not as it was written.

@@ -65,6 +65,15 @@ pub struct Timing {
     pub close_ms: u64,
     /// Handshakes of strangers under way at once. Each costs some 10 KB and a signature.
     pub max_handshakes: usize,
+    /// How long a peer that broke the protocol is neither let in nor dialled; doubles each time, until a session went well.
+    pub shun_ms: u64,
+    /// The longest such time.
+    pub shun_max_ms: u64,
+    /// Connections that one peer may dial in quick succession: a bad link makes a few, commands that a script gives one
+    /// after the other make some more. Each costs some 2 ms.
+    pub max_calls: u32,
+    /// After how long it may dial once more.
+    pub call_ms: u64,
 }
 
 impl Default for Timing {
@@ -78,6 +87,10 @@ impl Default for Timing {
             grace_ms: 15_000,
             close_ms: 1_000,
             max_handshakes: 64,
+            shun_ms: 1_000,
+            shun_max_ms: 600_000,
+            max_calls: 64,
+            call_ms: 250,
         }
     }
 }

@@ -231,7 +231,10 @@ impl Core {
                 peer.in_step_at_ms = u64::try_from(since.as_millis()).ok();
                 peer.last_error = None;
                 peer.dials.in_step();
-                peer.offences = 0;
+                peer.shuns.in_step(&self.parts.timing, Instant::now());
+                if let Some(link) = self.links.get_mut(&clinic) {
+                    link.went_well = true;
+                }
                 for waiter in peer.waiters.drain(..) {
                     let _nobody_waits = waiter.send(Ok(stats));
                 }

@@ -92,6 +92,42 @@ impl Dials {
     }
 }
 
+/// What a peer's breaches of the protocol lead to: for a while it is neither let in nor dialled, each time longer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shuns {
+    offences: u32,
+    until: Option<Instant>,
+}
+
+impl Shuns {
+    /// It broke the protocol.
+    pub(crate) fn misbehaved(&mut self, timing: &Timing, now: Instant) {
+        let doubled = timing.shun_ms.saturating_mul(1 << self.offences.min(16));
+        let pause = Duration::from_millis(doubled.min(timing.shun_max_ms));
+        self.offences = self.offences.saturating_add(1);
+        self.until = Some(now + pause);
+    }
+
+    /// Until when it is shunned, if it is.
+    pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
+
+    /// A session ended in order after both were in step.
+    pub(crate) fn went_well(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Both are in step: in a session that lasts, what was long ago is forgotten. Whoever keeps in step for a moment and
+    /// breaks the protocol then gains nothing.
+    pub(crate) fn in_step(&mut self, timing: &Timing, now: Instant) {
+        let forgotten = Duration::from_millis(timing.shun_max_ms);
+        if self.until.is_some_and(|until| until + forgotten <= now) {
+            self.went_well();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +166,27 @@ mod tests {
         dials.connected();
         dials.lost(true, &timing, &mut jitter, now);
         assert!(dials.due(false, true, true, &timing, now).unwrap() > now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_breaks_the_protocol_is_shunned_twice_as_long_each_time() {
+        let timing = Timing::default();
+        let now = Instant::now();
+        let mut shuns = Shuns::default();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            shuns.misbehaved(&timing, now);
+            // A moment in step in between does not help.
+            shuns.in_step(&timing, now + Duration::from_secs(30));
+            pauses.push((shuns.until(now).unwrap() - now).as_secs());
+        }
+        assert_eq!(pauses[..4], [1, 2, 4, 8]);
+        assert_eq!(pauses[10..], [600, 600]);
+        assert!(shuns.until(now + Duration::from_secs(600)).is_none());
+        shuns.in_step(&timing, now + Duration::from_secs(1_200));
+        shuns.misbehaved(&timing, now);
+        assert_eq!((shuns.until(now).unwrap() - now).as_secs(), 1);
+        shuns.went_well();
+        assert!(shuns.until(now).is_none());
     }
 }

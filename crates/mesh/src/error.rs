@@ -73,6 +73,14 @@ pub enum MeshError {
         /// How.
         why: Violation,
     },
+    /// The other node broke the protocol a while ago, and is not spoken to again yet.
+    #[error("clinic {clinic} broke the protocol; it is not spoken to for another {for_s} s")]
+    Shunned {
+        /// The clinic.
+        clinic: ClinicId,
+        /// How long yet, in seconds.
+        for_s: u64,
+    },
     /// The connection ended before both were in step.
     #[error("the connection to clinic {clinic} ended: {why}")]
     Interrupted {

@@ -1,6 +1,6 @@
 //! The gate: who gets in. Before the handshake an address, after it an endpoint id that the ledger knows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,12 +43,36 @@ impl Slots {
     }
 }
 
+/// How often each clinic dialled of late: calls that are not forgotten yet, and when the next one is. Only clinics that the
+/// ledger knows are counted, so there are no more than it knows.
+#[derive(Debug, Default)]
+struct Calls(BTreeMap<ClinicId, (u32, Instant)>);
+
+impl Calls {
+    /// Whether this clinic may call now.
+    fn admits(&mut self, clinic: ClinicId, timing: &Timing, now: Instant) -> bool {
+        let pause = Duration::from_millis(timing.call_ms.max(1));
+        self.0.retain(|_, (calls, forgotten)| {
+            while *calls > 0 && *forgotten <= now {
+                *calls -= 1;
+                *forgotten += pause;
+            }
+            *calls > 0
+        });
+        let (calls, _) = self.0.entry(clinic).or_insert((0, now + pause));
+        let admitted = *calls < timing.max_calls.max(1);
+        *calls += u32::from(admitted);
+        admitted
+    }
+}
+
 pub(crate) struct Gate {
     ledger: Arc<dyn Ledger>,
     events: UnboundedSender<Event>,
     network: Network,
     timing: Timing,
     slots: Mutex<Slots>,
+    calls: Mutex<Calls>,
 }
 
 impl fmt::Debug for Gate {
@@ -70,6 +94,7 @@ impl Gate {
             network,
             timing,
             slots: Mutex::default(),
+            calls: Mutex::default(),
         })
     }
 
@@ -106,6 +131,11 @@ impl Gate {
         let until = now + Duration::from_millis(self.timing.handshake_ms);
         slots.0.push_back((until, address));
         IncomingFilterOutcome::Accept
+    }
+
+    fn admits_call(&self, clinic: ClinicId) -> bool {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.admits(clinic, &self.timing, Instant::now())
     }
 
     fn free(&self, address: Option<IpAddr>) {
@@ -155,6 +185,7 @@ impl ProtocolHandler for Door {
     async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
         let endpoint = *connection.remote_id().as_bytes();
         match self.0.clinic_of(endpoint).await {
+            Some(clinic) if !self.0.admits_call(clinic) => Close::TooOften.close(&connection),
             Some(clinic) => {
                 let event = Event::Accepted { clinic, connection };
                 let _mesh_ended = self.0.events.send(event);
@@ -185,5 +216,22 @@ mod tests {
         assert_eq!(slots.from(here), 1);
         slots.forget_until(now + Duration::from_secs(2));
         assert_eq!((slots.from(here), slots.from(there)), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clinic_that_calls_again_and_again_is_heard_at_its_rate() {
+        let timing = Timing::default();
+        let mut calls = Calls::default();
+        let clinic = |n| ClinicId::from_bytes([n; 32]);
+        let mut now = Instant::now();
+        let admitted = (0..100).filter(|_| calls.admits(clinic(1), &timing, now));
+        assert_eq!(admitted.count(), 64);
+        assert!(calls.admits(clinic(2), &timing, now));
+        now += Duration::from_secs(3);
+        let admitted = (0..100).filter(|_| calls.admits(clinic(1), &timing, now));
+        assert_eq!(admitted.count(), 12);
+        now += Duration::from_secs(60);
+        assert!(calls.admits(clinic(2), &timing, now));
+        assert_eq!(calls.0.len(), 1);
     }
 }

@@ -44,9 +44,18 @@ pub trait Ledger: Send + Sync + 'static {
     /// Decodes, verifies, authorises and stores entries from a peer, in one transaction. When it returns, what was
     /// accepted is durable: the peer is told so. Bad entries are refused and counted, which is no error.
     ///
+    /// `statements` are what the peer's ledger gave as [`Loaded::statement`] for the logs named beside them, of which nothing more
+    /// comes for now: this commit and those before it brought all. They are as the peer sent them, at most
+    /// [`MAX_STATEMENT_BYTES`](salus_sync::MAX_STATEMENT_BYTES) each, and not verified. There may be some without entries.
+    ///
     /// # Errors
     /// When nothing could be stored; the connection ends and nothing is acknowledged.
-    fn commit(&self, peer: ClinicId, entries: Vec<Vec<u8>>) -> Result<Committed, LedgerError>;
+    fn commit(
+        &self,
+        peer: ClinicId,
+        entries: Vec<Vec<u8>>,
+        statements: Vec<(LogId, Vec<u8>)>,
+    ) -> Result<Committed, LedgerError>;
 }
 
 /// Why a ledger could not do its part. Says nothing of what is in it.

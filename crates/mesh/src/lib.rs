@@ -16,7 +16,8 @@
 //!   way are counted, and limited in number and time.
 //! - The loop that has the engine awaits no peer and no disk: each link has room for one frame, is filled when it has room, and
 //!   reads two frames ahead; the ledger has two threads of its own. One slow peer slows nobody else.
-//! - What a peer does wrong ends its connection; whoever broke the protocol is not let in again for a while.
+//! - What a peer does wrong ends its connection; whoever broke the protocol is neither let in nor dialled for a while, each time
+//!   longer. Whoever dials again and again is let in at a rate.
 //! - Entries are acknowledged when [`Ledger::commit`] has returned, and not before.
 //!
 //! # Example

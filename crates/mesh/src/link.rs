@@ -30,6 +30,7 @@ pub(crate) enum Close {
     Misbehaved = 3,
     StoreFailed = 4,
     Version = 5,
+    TooOften = 6,
 }
 
 impl Close {
@@ -45,6 +46,7 @@ impl Close {
             Self::Misbehaved => b"misbehaved",
             Self::StoreFailed => b"store failed",
             Self::Version => b"version",
+            Self::TooOften => b"too often",
         }
     }
 }
@@ -56,6 +58,8 @@ pub(crate) struct Link {
     /// Whether this side dialled.
     pub dialled: bool,
     pub since: tokio::time::Instant,
+    /// Whether both were in step on it.
+    pub went_well: bool,
     /// Room for one frame; closed to end the link in order.
     pub frames: mpsc::Sender<Frame>,
 }
@@ -237,6 +241,10 @@ pub(crate) fn how(error: &ConnectionError) -> Ended {
         Ended::Version
     } else if is(Close::StoreFailed) {
         Ended::Lost("its store failed".to_owned())
+    } else if is(Close::TooOften) {
+        Ended::Lost("it was dialled too often".to_owned())
+    } else if is(Close::Misbehaved) {
+        Ended::Lost("the other side says that this one broke the protocol".to_owned())
     } else {
         // Their words are not repeated: they may be anything.
         Ended::Lost("closed by the other side".to_owned())

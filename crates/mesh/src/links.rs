@@ -28,12 +28,12 @@ impl Core {
             why => (Close::Misbehaved, MeshError::Misbehaved { clinic, why }),
         };
         if matches!(error, MeshError::Misbehaved { .. }) {
-            let timing = &self.parts.timing;
             let peer = self.peers.entry(clinic).or_default();
-            let pause = timing.retry_ms.saturating_mul(1 << peer.offences.min(16));
-            let pause = Duration::from_millis(pause.min(timing.retry_max_ms));
-            peer.offences = peer.offences.saturating_add(1);
-            peer.shunned_until = Some(Instant::now() + pause);
+            peer.shuns.misbehaved(&self.parts.timing, Instant::now());
+            // It went well up to here: that does not count.
+            if let Some(link) = self.links.get_mut(&clinic) {
+                link.went_well = false;
+            }
         }
         self.announce(MeshEvent::Misbehaved { clinic, why });
         self.drop_link(clinic, close, &error);
@@ -44,10 +44,7 @@ impl Core {
         let endpoint = *connection.remote_id().as_bytes();
         let lower = *self.parts.endpoint.id().as_bytes() < endpoint;
         let peer = self.peers.entry(clinic).or_default();
-        let shunned = peer
-            .shunned_until
-            .is_some_and(|until| Instant::now() < until);
-        if shunned && !dialled {
+        if peer.shuns.until(Instant::now()).is_some() {
             Close::Misbehaved.close(&connection);
             return;
         }
@@ -67,6 +64,7 @@ impl Core {
             connection: connection.clone(),
             dialled,
             since: Instant::now(),
+            went_well: false,
             frames,
         };
         let wiring = Wiring {
@@ -127,6 +125,11 @@ impl Core {
 
     fn forget_link(&mut self, clinic: ClinicId) -> Option<Link> {
         let link = self.links.remove(&clinic)?;
+        if link.went_well
+            && let Some(peer) = self.peers.get_mut(&clinic)
+        {
+            peer.shuns.went_well();
+        }
         self.tell(Input::PeerDisconnected { peer: clinic });
         self.announce(MeshEvent::PeerDown { clinic });
         Some(link)

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::config::{Network, PeerAddress};
 use crate::connect::connect;
 use crate::core::Core;
-use crate::dial::Dials;
+use crate::dial::{Dials, Shuns};
 use crate::error::MeshError;
 use crate::event::{DialError, Event};
 use crate::status::PeerStatus;
@@ -27,9 +27,7 @@ pub(crate) struct Peer {
     pub waiters: Vec<Waiter>,
     pub in_step_at_ms: Option<u64>,
     pub last_error: Option<String>,
-    /// How often it broke the protocol since both were last in step, and until when it is not let in for that.
-    pub offences: u32,
-    pub shunned_until: Option<Instant>,
+    pub shuns: Shuns,
 }
 
 impl Core {
@@ -64,7 +62,14 @@ impl Core {
             return;
         }
         let network = self.parts.network;
+        let now = Instant::now();
         let error = match self.peers.get_mut(&clinic) {
+            Some(peer) if peer.shuns.until(now).is_some() => {
+                let until = peer.shuns.until(now).unwrap_or(now);
+                let for_s = (until - now).as_millis().div_ceil(1_000);
+                let for_s = u64::try_from(for_s).unwrap_or(u64::MAX);
+                MeshError::Shunned { clinic, for_s }
+            }
             Some(peer) if !addresses(peer, network).is_empty() => {
                 peer.dials.hurry();
                 peer.waiters.push(waiter);
@@ -99,10 +104,11 @@ impl Core {
             let lower = *self.parts.endpoint.id().as_bytes() < address.endpoint;
             let waited_for = !peer.waiters.is_empty();
             let kept = self.keep_connected;
-            match peer
+            let due = peer
                 .dials
-                .due(waited_for, kept, lower, &self.parts.timing, now)
-            {
+                .due(waited_for, kept, lower, &self.parts.timing, now);
+            let shunned = peer.shuns.until(now);
+            match due.map(|due| shunned.map_or(due, |until| until.max(due))) {
                 Some(due) if due <= now => due_now.push(*clinic),
                 Some(due) => next = Some(next.map_or(due, |next| next.min(due))),
                 None => {}

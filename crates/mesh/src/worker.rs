@@ -117,8 +117,9 @@ fn answer(ledger: &dyn Ledger, task: Output) -> Result<Input, LedgerError> {
             task,
             peer,
             entries,
+            statements,
         } => {
-            let committed = ledger.commit(peer, entries)?;
+            let committed = ledger.commit(peer, entries, statements)?;
             Ok(Input::Committed { task, committed })
         }
         _ => Err(LedgerError::new("not a task for the store")),

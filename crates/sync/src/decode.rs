@@ -6,8 +6,17 @@ use salus_audit::{ChainId, EntryHash, Height, Heights, LogId, MAX_CHAINS};
 use crate::frame::{Group, HeightsItem, Interval, Message, Part, Set, Summary};
 use crate::limits::{
     MAX_ENTRIES, MAX_FRAME_BYTES, MAX_GROUPS, MAX_HEIGHTS_ITEMS, MAX_ITEMS, MAX_RANGES,
+    MAX_STATEMENT_BYTES,
 };
 use crate::port::{Digest, Violation};
+
+/// Reads one frame, without its length prefix, as the engine would: whether it is one. For fuzzing and for tools.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_frame(bytes: &[u8]) -> Result<(), Violation> {
+    Message::decode(bytes).map(drop)
+}
 
 impl Message {
     /// Reads a frame and refuses every other encoding of the same value. All forms have definite lengths, so
@@ -174,7 +183,7 @@ impl Reader<'_> {
         let mut left = MAX_ENTRIES;
         let mut groups = Vec::with_capacity(self.room(len));
         for _ in 0..len {
-            self.array_of(3, "group")?;
+            let fields = self.array("group")?;
             let log = LogId::from_bytes(self.bytes32("log")?);
             let end = self.flag("end")?;
             let count = self.length(left, "entries")?;
@@ -191,12 +200,34 @@ impl Reader<'_> {
             if entries.is_empty() && !end {
                 return Err(Violation::Malformed("group"));
             }
-            groups.push(Group { log, end, entries });
+            let statement = match fields {
+                3 => None,
+                4 if end => Some(self.statement()?),
+                _ => return Err(Violation::Malformed("group")),
+            };
+            groups.push(Group {
+                log,
+                end,
+                entries,
+                statement,
+            });
         }
         if groups.is_empty() {
             return Err(Violation::Malformed("groups"));
         }
         Ok(groups)
+    }
+
+    fn statement(&mut self) -> Result<Vec<u8>, Violation> {
+        let bytes = self.0.bytes();
+        let bytes = bytes.map_err(|_| Violation::Malformed("statement"))?;
+        if bytes.is_empty() {
+            return Err(Violation::Malformed("statement"));
+        }
+        if bytes.len() > MAX_STATEMENT_BYTES {
+            return Err(Violation::TooMuch("bytes in a statement"));
+        }
+        Ok(bytes.to_vec())
     }
 
     fn u64(&mut self, what: &'static str) -> Result<u64, Violation> {

@@ -48,7 +48,7 @@ impl Engine {
             }
             Input::Catalog { task, catalog } => {
                 if let Some((session, TaskKind::Catalog, _)) = self.answered(task) {
-                    session.cataloged(&catalog);
+                    session.cataloged(catalog);
                 }
             }
             Input::Heights { task, heights } => {
@@ -58,9 +58,19 @@ impl Engine {
             }
             Input::Loaded { task, loaded } => {
                 if let Some((session, kind, shared)) = self.answered(task)
-                    && let TaskKind::Load { log, theirs, first } = kind
+                    && let TaskKind::Load {
+                        log,
+                        theirs,
+                        first,
+                        repeated,
+                    } = kind
                 {
                     session.loads = session.loads.saturating_sub(1);
+                    if repeated {
+                        let bytes: usize = loaded.entries.iter().map(Vec::len).sum();
+                        let now = shared.now;
+                        shared.budget(session.peer).repeated(bytes as u64, now);
+                    }
                     session.loaded(log, &theirs, first, loaded, shared);
                 }
             }
@@ -131,6 +141,15 @@ impl Engine {
         self.sessions.get(&peer).map(Session::behind)
     }
 
+    /// The logs that differ from a peer's after all was tried.
+    #[cfg(test)]
+    pub(crate) fn stuck(&self, peer: ClinicId) -> Vec<LogId> {
+        let session = self.sessions.get(&peer).into_iter();
+        session
+            .flat_map(|session| session.stuck.keys().copied())
+            .collect()
+    }
+
     /// How much the session with a peer remembers.
     pub fn footprint(&self, peer: ClinicId) -> Option<Footprint> {
         self.sessions.get(&peer).map(Session::footprint)
@@ -195,8 +214,21 @@ impl Engine {
                 .outputs
                 .push_back(Output::Received { peer, logs });
         }
-        if let Some((session, TaskKind::Commit { accepted }, shared)) = self.answered(task) {
+        let mut allowed = Ok(());
+        if let Some(peer) = peer {
+            for (log, chain) in &committed.forked {
+                self.shared.forked(peer, *log, *chain);
+            }
+            let bytes = self.shared.commit_bytes(task);
+            let now = self.shared.now;
+            allowed = self.shared.budget(peer).stored(committed, bytes, now);
+        }
+        if let Some((session, TaskKind::Commit { accepted, .. }, shared)) = self.answered(task) {
             session.stored(task, accepted, committed, shared);
+            let peer = session.peer;
+            if let Err(why) = allowed {
+                self.misbehaved(peer, why);
+            }
         }
     }
 

@@ -93,6 +93,8 @@ pub(crate) struct Group {
     pub log: LogId,
     pub end: bool,
     pub entries: Vec<Vec<u8>>,
+    /// With the last: what the sender states about the log, for the receiver's store.
+    pub statement: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for HeightsItem {
@@ -213,11 +215,15 @@ impl Message {
             Self::Entries { groups } => {
                 e.array(2)?.u64(5)?.array(groups.len() as u64)?;
                 for group in groups {
-                    e.array(3)?.bytes(group.log.as_bytes())?;
+                    e.array(if group.statement.is_some() { 4 } else { 3 })?;
+                    e.bytes(group.log.as_bytes())?;
                     e.u64(u64::from(group.end))?;
                     e.array(group.entries.len() as u64)?;
                     for entry in &group.entries {
                         e.bytes(entry)?;
+                    }
+                    if let Some(statement) = &group.statement {
+                        e.bytes(statement)?;
                     }
                 }
             }
@@ -258,6 +264,7 @@ mod tests {
     use salus_audit::{ChainId, EntryHash, Height};
 
     use super::*;
+    use crate::limits::MAX_STATEMENT_BYTES;
     use crate::port::Violation;
 
     fn log() -> impl Strategy<Value = LogId> {
@@ -321,13 +328,17 @@ mod tests {
     }
 
     fn group() -> impl Strategy<Value = Group> {
-        (log(), any::<bool>(), vec(vec(any::<u8>(), 1..40), 0..4)).prop_map(
-            |(log, end, entries)| Group {
+        let statement = proptest::option::of(vec(any::<u8>(), 1..300));
+        let entries = vec(vec(any::<u8>(), 1..40), 0..4);
+        (log(), any::<bool>(), entries, statement).prop_map(|(log, end, entries, statement)| {
+            let end = end || entries.is_empty();
+            Group {
                 log,
-                end: end || entries.is_empty(),
+                end,
                 entries,
-            },
-        )
+                statement: statement.filter(|_| end),
+            }
+        })
     }
 
     pub(crate) fn message() -> impl Strategy<Value = Message> {
@@ -380,8 +391,8 @@ mod tests {
 
     #[test]
     fn a_hello_is_these_bytes() {
-        let hello = Message::Hello { version: 1 };
-        assert_eq!(hello.encode().as_bytes(), [0x82, 0x00, 0x01]);
+        let hello = Message::Hello { version: 2 };
+        assert_eq!(hello.encode().as_bytes(), [0x82, 0x00, 0x02]);
         let ack = Message::Ack {
             frames: 24,
             announces: 0,
@@ -401,6 +412,24 @@ mod tests {
         ] {
             assert!(Message::decode(bytes).is_err(), "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn a_statement_goes_with_an_end_and_has_its_limit() {
+        let group = |end, statement| Message::Entries {
+            groups: vec![Group {
+                log: LogId::from_bytes([1; 32]),
+                end,
+                entries: vec![vec![2; 10]],
+                statement,
+            }],
+        };
+        let read = |message: Message| Message::decode(message.encode().as_bytes()).is_ok();
+        assert!(read(group(true, Some(vec![3; MAX_STATEMENT_BYTES]))));
+        assert!(!read(group(true, Some(vec![3; MAX_STATEMENT_BYTES + 1]))));
+        assert!(!read(group(true, Some(Vec::new()))));
+        assert!(!read(group(false, Some(vec![3]))));
+        assert!(read(group(false, None)));
     }
 
     #[test]

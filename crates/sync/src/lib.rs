@@ -15,7 +15,9 @@
 //! - Nothing is acknowledged before the store has it.
 //! - No frame of a log leaves for a clinic that may not hold it. A request for such a log is answered as one for a log
 //!   that does not exist.
-//! - What one peer may make the engine remember is bounded ([`Footprint`]); what it does wrong ends its session only.
+//! - What one peer may make the engine remember is bounded ([`Footprint`]), and so is what it may cost, across
+//!   sessions ([limits](crate#limits)); what it does wrong ends its session only.
+//! - A chain that shows two histories stops nothing: both are fetched, and it is reported once.
 //! - A change that happens at any moment of a session reaches every connected peer that may have it: losing it would need
 //!   a new connection, and a new connection starts from heights.
 //! - What was refused or waits is tried again only after something changed: a session comes to rest.
@@ -38,9 +40,10 @@
 //! assert!(engine.poll_transmit(peer, now).is_none());
 //! engine.handle(now, Input::Catalog { task, catalog: CatalogAnswer::default() });
 //! let hello = engine.poll_transmit(peer, now).unwrap();
-//! assert_eq!(hello.as_bytes(), [0x82, 0x00, 0x01]);
+//! assert_eq!(hello.as_bytes(), [0x82, 0x00, 0x02]);
 //! ```
 
+mod budget;
 mod catalog;
 mod decode;
 mod engine;
@@ -54,17 +57,21 @@ mod session;
 mod shared;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod tests;
 mod window;
 mod work;
 
 pub use catalog::FINGERPRINT_DOMAIN;
+pub use decode::check_frame;
 pub use engine::Engine;
 pub use frame::Frame;
 pub use limits::{
-    Config, HEIGHTS_BATCH, LIST_ITEMS, MAX_DEFERRED, MAX_ENTRIES, MAX_FORKS, MAX_FRAME_BYTES,
-    MAX_GROUPS, MAX_HEIGHTS_ITEMS, MAX_HELLO_BYTES, MAX_ITEMS, MAX_LISTED, MAX_LOADS,
-    MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS, MAX_RANGES, MAX_ROUNDS, MAX_STUCK, MAX_UNACKED_FRAMES,
-    PROTOCOL_VERSION, SPLIT, Timestamp, WINDOW_BYTES,
+    Config, HEIGHTS_BATCH, LIST_ITEMS, MAX_ATTEMPTS, MAX_DEFERRED, MAX_ENTRIES, MAX_FORKED_LOADS,
+    MAX_FORKS, MAX_FRAME_BYTES, MAX_GROUPS, MAX_HEIGHTS_ITEMS, MAX_HELLO_BYTES, MAX_ITEMS,
+    MAX_LISTED, MAX_LOADS, MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS, MAX_RANGES, MAX_READS, MAX_ROUNDS,
+    MAX_STATEMENT_BYTES, MAX_STUCK, MAX_UNACKED_FRAMES, PROTOCOL_VERSION, SPLIT, Timestamp,
+    WINDOW_BYTES,
 };
 pub use port::{
     ABSENT, CatalogAnswer, CatalogItem, Changed, Committed, Digest, Input, Loaded, Output,

@@ -3,7 +3,7 @@
 use salus_audit::{MAX_CHAINS, MAX_ENTRY_BYTES};
 
 /// The protocol's version, said in every [`Hello`](crate#hello). Another version is not spoken to.
-pub const PROTOCOL_VERSION: u64 = 1;
+pub const PROTOCOL_VERSION: u64 = 2;
 
 /// The largest frame in bytes, without its length prefix: 4.5 MiB, so that the largest entry
 /// (4 MiB of payload and its header) fits into one with its log's id around it.
@@ -66,8 +66,24 @@ pub const MAX_LOADS: usize = 8;
 /// Logs whose heights are asked from the store in one task.
 pub const HEIGHTS_BATCH: usize = 256;
 
-/// Chains known to fork that a session remembers, so as to report each once.
+/// Reads of heights that the store has from one session at a time: as many as [`MAX_OPEN_LOGS`] make in full batches.
+pub const MAX_READS: usize = 4;
+
+/// Chains known to fork that the engine remembers, so as to report each once; and logs of one session in which the peer's
+/// histories were other ones.
 pub const MAX_FORKS: usize = 1_024;
+
+/// How often in one session a log is sent from the beginning of a chain because the peer names a history of it that is not
+/// held here. Once a fork is enough between honest nodes; 64 are [`salus_audit`]'s 16 lines of one chain for four clinics that fork.
+/// A peer that names ever other ones lies: the log is not served to it any more in this session, and everything else is.
+pub const MAX_FORKED_LOADS: u32 = 64;
+
+/// How often in a row a log is asked for in vain: nothing came that is held now and was not before. An honest peer's log may be in
+/// vain because its entries wait for a roster; those are tried again when something was accepted, and do not count.
+pub const MAX_ATTEMPTS: u32 = 32;
+
+/// The longest statement about a log, in bytes: a signed (log, chain, seq, hash, size, time) has about 220.
+pub const MAX_STATEMENT_BYTES: usize = 512;
 
 const _: () = assert!(MAX_ENTRY_BYTES + 1_024 <= MAX_FRAME_BYTES);
 const _: () = assert!(MAX_FRAME_BYTES <= WINDOW_BYTES);

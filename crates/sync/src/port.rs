@@ -54,8 +54,11 @@ pub struct Loaded {
     pub more: bool,
     /// What is held of the log now.
     pub ours: Heights,
-    /// Chains left out because the peer's hash at its height is not the one held here.
+    /// Chains of which the peer names a history that is not held here: they are sent from their beginning on.
     pub forked: Vec<ChainId>,
+    /// With the last entries (`more` is not set): what this clinic states about the log, for the peer's store; opaque here. At
+    /// most [`MAX_STATEMENT_BYTES`](crate::MAX_STATEMENT_BYTES); a longer one is not sent.
+    pub statement: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Loaded {
@@ -93,13 +96,16 @@ pub struct Committed {
     pub accepted: u64,
     /// Entries that were held already.
     pub duplicate: u64,
-    /// Entries that are invalid and never will be stored.
+    /// Entries that are invalid and never will be stored. A peer that sends many of them is dropped, so what this node cannot take
+    /// for a reason of its own does not belong here.
     pub refused: u64,
+    /// Entries that are valid, and show more histories of their chain than are held.
+    pub evidence: u64,
     /// Entries that wait for others. Whether the store keeps them meanwhile is its own affair.
     pub pending: u64,
     /// The logs of the pending ones.
     pub waiting: Vec<LogId>,
-    /// Chains with two entries at one height.
+    /// Chains that show two histories by what was committed, whether it is held or mere evidence.
     pub forked: Vec<(LogId, ChainId)>,
     /// Logs that are held otherwise than before, this commit's own and those it set free.
     pub changed: Vec<Changed>,
@@ -209,6 +215,9 @@ pub enum Output {
         peer: ClinicId,
         /// Encoded entries of one or many logs, as they came.
         entries: Vec<Vec<u8>>,
+        /// What the peer states about logs whose last entries these are, or came before; opaque. To be looked at when the
+        /// entries are taken in.
+        statements: Vec<(LogId, Vec<u8>)>,
     },
     /// Event: what both may hold is equal now, or all was tried (`unresolved` says of how many logs).
     InStep {
@@ -224,7 +233,7 @@ pub enum Output {
         /// The logs.
         logs: Vec<LogId>,
     },
-    /// Event: two entries at one height of this chain. The chain is not synced further with this peer.
+    /// Event: a chain shows two histories in this log. Told once.
     Equivocation {
         /// With whom it came to light; not who forked.
         peer: ClinicId,
@@ -256,7 +265,7 @@ pub struct SyncStats {
     pub received: u64,
     /// Entries from the peer that were held already.
     pub duplicate: u64,
-    /// Entries from the peer that were refused.
+    /// Entries from the peer that were refused, or are evidence and no more.
     pub refused: u64,
     /// Entries from the peer that wait for others.
     pub pending: u64,

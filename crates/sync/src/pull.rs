@@ -4,7 +4,8 @@ use salus_audit::{Heights, LogId, MAX_CHAINS};
 
 use crate::frame::{Group, HeightsItem, Set};
 use crate::limits::{
-    HEIGHTS_BATCH, MAX_DEFERRED, MAX_HEIGHTS_ITEMS, MAX_OPEN_HEIGHTS, MAX_STUCK, Timestamp,
+    HEIGHTS_BATCH, MAX_ATTEMPTS, MAX_DEFERRED, MAX_HEIGHTS_ITEMS, MAX_OPEN_HEIGHTS, MAX_READS,
+    MAX_STUCK, Timestamp,
 };
 use crate::port::{ABSENT, Committed, Digest, Output, TaskId, Violation, digest_of};
 use crate::session::{Session, Stuck};
@@ -14,6 +15,12 @@ use crate::work::{Ask, Push};
 /// How often a log is asked for at the same two digests. Once is enough when heights and digests were read at the
 /// same moment; a store whose digests are not those of its heights is not asked for ever.
 const MAX_TIMES_UNEQUAL: u32 = 8;
+
+/// How long a log whose entries wait is not asked for again, in milliseconds, from the second time on; doubles each time.
+const WAIT_MS: u64 = 250;
+
+/// How often that doubles: up to 64 s.
+const WAIT_DOUBLINGS: u32 = 8;
 
 /// Chains after which a `Heights` frame is full: 256 KiB.
 const HEIGHTS_PER_FRAME: usize = 3_328;
@@ -25,14 +32,14 @@ impl Session {
     }
 
     /// The peer's logs changed. What there is no room for is found by a round later.
-    pub(crate) fn announced(&mut self, items: &[(LogId, Digest)], shared: &Shared) {
+    pub(crate) fn announced(&mut self, items: &[(LogId, Digest)], shared: &mut Shared) {
         self.announces_heard += 1;
         for (log, theirs) in items {
             let is_roster = self.set_of(*log) == Set::Rosters;
             self.heard(*log, *theirs);
             let opens = self.works.get(*log).is_none() && self.digest(*log) != *theirs;
             if !opens || self.has_room(shared) {
-                self.differs(*log, *theirs, is_roster);
+                self.differs(*log, *theirs, is_roster, shared);
             } else {
                 // What is known of it is old now.
                 self.stuck.remove(log);
@@ -60,28 +67,52 @@ impl Session {
     }
 
     /// The peer has this digest of a log. Says whether that is new work.
-    pub(crate) fn differs(&mut self, log: LogId, theirs: Digest, is_roster: bool) -> bool {
+    pub(crate) fn differs(
+        &mut self,
+        log: LogId,
+        theirs: Digest,
+        is_roster: bool,
+        shared: &mut Shared,
+    ) -> bool {
         let ours = self.digest(log);
         if let Some(work) = self.works.get_mut(log) {
             work.theirs = theirs;
             return false;
         }
-        if let Some(stuck) = self.stuck.get_mut(&log)
-            && stuck.pair == (ours, theirs)
-        {
-            stuck.round = self.rounds_begun;
-            return false;
-        }
-        self.stuck.remove(&log);
+        let stuck = self.stuck.remove(&log);
         if ours == theirs {
             return false;
         }
-        self.begin(log, theirs, is_roster);
+        let attempts = match &stuck {
+            Some(stuck) if stuck.pair.0 == ours => stuck.attempts,
+            _ => 0,
+        };
+        let tried = stuck
+            .as_ref()
+            .is_some_and(|stuck| stuck.pair == (ours, theirs));
+        let now = shared.now;
+        if tried || attempts >= MAX_ATTEMPTS || !shared.budget(self.peer).may_ask(now) {
+            // Noted as different; what it claims now is not looked at.
+            let waiting = stuck.and_then(|stuck| stuck.waiting);
+            let stuck = Stuck {
+                pair: (ours, theirs),
+                waiting: waiting.or((!tried).then_some(shared.accepted)),
+                again_at: now.after(wait_ms(attempts)),
+                attempts,
+                round: self.rounds_begun,
+            };
+            self.keep_stuck(log, stuck);
+            return false;
+        }
+        self.begin(log, theirs, is_roster, attempts);
         true
     }
 
-    fn begin(&mut self, log: LogId, theirs: Digest, is_roster: bool) {
-        self.works.open(log, theirs, is_roster);
+    fn begin(&mut self, log: LogId, theirs: Digest, is_roster: bool, attempts: u32) {
+        let began = self.digest(log);
+        let work = self.works.open(log, theirs, is_roster);
+        work.began = began;
+        work.attempts = attempts;
         self.queue(log, false);
         self.stats.logs += 1;
         self.restless = true;
@@ -121,7 +152,9 @@ impl Session {
     /// Has the store read the own heights of the logs to ask for.
     pub(crate) fn ask(&mut self, shared: &mut Shared) {
         let mut batch = Vec::new();
-        while let Some(log) = self.to_ask.pop_front() {
+        while self.reads < MAX_READS
+            && let Some(log) = self.to_ask.pop_front()
+        {
             let Some(work) = self.works.get(log) else {
                 continue;
             };
@@ -158,6 +191,7 @@ impl Session {
     }
 
     fn need_heights(&mut self, logs: Vec<LogId>, shared: &mut Shared) {
+        self.reads += 1;
         let peer = self.peer;
         let task = self.task(TaskKind::Heights(logs.clone()));
         shared.task(task, |task| Output::NeedHeights { task, peer, logs });
@@ -170,6 +204,7 @@ impl Session {
         heights: Vec<Heights>,
         shared: &mut Shared,
     ) {
+        self.reads = self.reads.saturating_sub(1);
         let mut heights = heights.into_iter();
         for log in logs {
             let ours = heights.next().unwrap_or_default();
@@ -266,6 +301,7 @@ impl Session {
     ) -> Result<(), Violation> {
         self.inbox.admits(bytes)?;
         let mut entries = Vec::new();
+        let mut statements = Vec::new();
         let mut ends = Vec::new();
         for group in groups {
             let asked = self.works.get(group.log);
@@ -276,16 +312,24 @@ impl Session {
                 self.works.set_ask(group.log, Ask::Ending);
                 ends.push(group.log);
             }
+            statements.extend(group.statement.map(|statement| (group.log, statement)));
             entries.extend(group.entries);
         }
-        let task = (!entries.is_empty()).then(|| {
+        let now = shared.now;
+        shared
+            .budget(self.peer)
+            .entries(entries.len(), bytes, now)?;
+        let task = (!entries.is_empty() || !statements.is_empty()).then(|| {
             let peer = self.peer;
-            let accepted = shared.accepted;
-            let task = self.task(TaskKind::Commit { accepted });
+            let task = self.task(TaskKind::Commit {
+                accepted: shared.accepted,
+                bytes: bytes as u64,
+            });
             shared.task(task, |task| Output::Commit {
                 task,
                 peer,
                 entries,
+                statements,
             })
         });
         self.inbox.arrived(task, bytes, ends);
@@ -303,7 +347,7 @@ impl Session {
     ) {
         self.stats.received += committed.accepted;
         self.stats.duplicate += committed.duplicate;
-        self.stats.refused += committed.refused;
+        self.stats.refused += committed.refused + committed.evidence;
         self.stats.pending += committed.pending;
         self.restless = true;
         for log in &committed.waiting {
@@ -311,9 +355,6 @@ impl Session {
                 // The first that waits may be what all the others wait for.
                 work.waiting.get_or_insert(accepted_before);
             }
-        }
-        for (log, chain) in &committed.forked {
-            self.forked(*log, *chain, shared);
         }
         self.inbox.committed(task);
         self.end_stored(shared);
@@ -359,25 +400,48 @@ impl Session {
         let Some(work) = self.works.get(log) else {
             return;
         };
-        if self.stuck.len() < MAX_STUCK {
-            let stuck = Stuck {
-                pair: (self.digest(log), work.theirs),
-                waiting: work.waiting,
-                round: self.rounds_begun,
-            };
-            self.stuck.insert(log, stuck);
-            // What it waits for may have been accepted meanwhile.
-            self.looked = self.looked.min(work.waiting.unwrap_or(u64::MAX));
+        let ours = self.digest(log);
+        let in_vain = work.began == ours;
+        let attempts = if in_vain {
+            work.attempts.saturating_add(1)
+        } else {
+            0
+        };
+        let stuck = Stuck {
+            pair: (ours, work.theirs),
+            waiting: work.waiting,
+            again_at: shared.now.after(wait_ms(attempts)),
+            attempts,
+            round: self.rounds_begun,
+        };
+        self.keep_stuck(log, stuck);
+        if in_vain {
+            let now = shared.now;
+            shared.budget(self.peer).asked_in_vain(now);
         }
         shared.release(log, self.peer);
         self.works.close(log);
     }
 
+    fn keep_stuck(&mut self, log: LogId, stuck: Stuck) {
+        if self.stuck.len() < MAX_STUCK {
+            // What it waits for may have been accepted meanwhile.
+            self.looked = self.looked.min(stuck.waiting.unwrap_or(u64::MAX));
+            self.stuck.insert(log, stuck);
+        }
+    }
+
     /// Whether entries that waited may fit now.
     pub(crate) fn has_waiting(&self, shared: &Shared) -> bool {
         let mut stuck = self.stuck.values();
-        let again = |stuck: &Stuck| stuck.waiting.is_some_and(|before| before < shared.accepted);
-        self.looked < shared.accepted && stuck.any(again)
+        self.looked < shared.accepted && stuck.any(|stuck| stuck.is_due(shared))
+    }
+
+    /// The time has come to look for entries that waited.
+    pub(crate) fn look_again(&mut self, now: Timestamp) {
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.looked = 0;
+        }
     }
 
     /// Asks again for logs whose entries waited for others, if any others came since. Says whether there are any.
@@ -385,20 +449,40 @@ impl Session {
         if self.looked == shared.accepted {
             return false;
         }
-        let again = |stuck: &Stuck| stuck.waiting.is_some_and(|before| before < shared.accepted);
-        let logs = self.stuck.iter().filter(|(_, stuck)| again(stuck));
+        let logs = self.stuck.iter().filter(|(_, stuck)| stuck.is_due(shared));
         let room = shared.config.open_logs;
         let logs: Vec<_> = logs
-            .map(|(log, stuck)| (*log, stuck.pair.1))
+            .map(|(log, stuck)| (*log, stuck.pair.1, stuck.attempts))
             .take(room)
             .collect();
-        for (log, theirs) in &logs {
+        for (log, theirs, attempts) in &logs {
             self.stuck.remove(log);
-            self.begin(*log, *theirs, self.set_of(*log) == Set::Rosters);
+            self.begin(*log, *theirs, self.set_of(*log) == Set::Rosters, *attempts);
         }
         if logs.is_empty() {
             self.looked = shared.accepted;
+            let later = self.stuck.values().filter(|stuck| stuck.may_fit(shared));
+            self.look_at = later.map(|stuck| stuck.again_at).min();
         }
         !logs.is_empty()
+    }
+}
+
+impl Stuck {
+    /// Whether something was accepted that its entries may have waited for.
+    fn may_fit(&self, shared: &Shared) -> bool {
+        self.waiting.is_some_and(|before| before < shared.accepted)
+    }
+
+    fn is_due(&self, shared: &Shared) -> bool {
+        self.may_fit(shared) && self.again_at <= shared.now
+    }
+}
+
+/// How long a log that was asked for so often in vain is left alone.
+fn wait_ms(attempts: u32) -> u64 {
+    match attempts.saturating_sub(1) {
+        0 => 0,
+        again => WAIT_MS << again.min(WAIT_DOUBLINGS),
     }
 }

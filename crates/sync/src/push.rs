@@ -3,7 +3,7 @@
 use salus_audit::{Heights, LogId, MAX_CHAINS, spans};
 
 use crate::frame::{HeightsItem, Set};
-use crate::limits::{MAX_LOADS, MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS};
+use crate::limits::{MAX_FORKED_LOADS, MAX_FORKS, MAX_LOADS, MAX_OPEN_HEIGHTS, MAX_OPEN_LOGS};
 use crate::port::{Loaded, Output, Violation, digest_of};
 use crate::session::Session;
 use crate::shared::{Shared, TaskKind};
@@ -75,12 +75,17 @@ impl Session {
                 self.loaded(log, &theirs, first, Loaded::default(), shared);
                 continue;
             }
+            if first && !self.is_served(log, shared) {
+                self.deny(log);
+                continue;
+            }
             self.loads += 1;
             let peer = self.peer;
             let kind = TaskKind::Load {
                 log,
                 theirs: theirs.clone(),
                 first,
+                repeated: self.works.get(log).is_some_and(|work| work.repeated),
             };
             shared.task(self.task(kind), |task| Output::Load {
                 task,
@@ -90,6 +95,30 @@ impl Session {
                 max_bytes,
             });
         }
+    }
+
+    /// Whether the peer is sent what it lacks of a log. One that asks for the same again and again, or names ever other
+    /// histories, is not.
+    fn is_served(&mut self, log: LogId, shared: &mut Shared) -> bool {
+        let ours = self.digest(log);
+        let now = shared.now;
+        let budget = shared.budget(self.peer);
+        let repeated = budget.is_repeated(log, &ours);
+        if let Some(work) = self.works.get_mut(log) {
+            work.repeated = repeated;
+        }
+        let forks = self.forked_loads.get(&log);
+        forks.is_none_or(|times| *times < MAX_FORKED_LOADS) && (!repeated || budget.may_repeat(now))
+    }
+
+    /// Ends a question without an answer.
+    fn deny(&mut self, log: LogId) {
+        let ours = self.digest(log);
+        if let Some(work) = self.works.get_mut(log) {
+            work.push = Push::Ending;
+            work.tried = Some((ours, work.theirs));
+        }
+        self.outbox.push(log, Vec::new(), true, None);
     }
 
     /// Whether the answers that the loads under way may call for are within the limits.
@@ -116,14 +145,12 @@ impl Session {
         } else {
             Heights::new()
         };
-        for (chain, height) in theirs {
-            let held = ours.get(chain);
-            if held.is_some_and(|held| held.seq == height.seq && held.hash != height.hash) {
-                self.forked(log, *chain, shared);
-            }
-        }
-        for chain in loaded.forked {
-            self.forked(log, chain, shared);
+        let forked = entitled && !loaded.forked.is_empty();
+        if first
+            && forked
+            && (self.forked_loads.len() < MAX_FORKS || self.forked_loads.contains_key(&log))
+        {
+            *self.forked_loads.entry(log).or_default() += 1;
         }
         let Some(work) = self.works.get_mut(log) else {
             return;
@@ -135,7 +162,8 @@ impl Session {
             // Either side's digest may be older or newer than the heights that were read.
             work.tried = Some((digest_of(log, &ours), digest_of(log, theirs)));
         }
-        let lacks = first && work.ask == Ask::Idle && !spans(theirs, &ours).is_empty();
+        // Of a fork's lines the heights name those that their owner knows: a chain that is longer here may be another there.
+        let lacks = first && work.ask == Ask::Idle && (forked || !spans(theirs, &ours).is_empty());
         // A store that promises more and gives nothing would be asked for ever.
         let more = entitled && loaded.more && !loaded.entries.is_empty();
         work.push = if more {
@@ -152,8 +180,12 @@ impl Session {
             self.works.set_ask(log, Ask::Ready);
             self.answers_ready.push_back((log, ours));
         }
-        let entries = if entitled { loaded.entries } else { Vec::new() };
-        self.outbox.push(log, entries, !more);
+        let (entries, statement) = if entitled {
+            (loaded.entries, loaded.statement)
+        } else {
+            (Vec::new(), None)
+        };
+        self.outbox.push(log, entries, !more, statement);
         if more {
             self.owed.push_front(log);
         }

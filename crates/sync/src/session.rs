@@ -4,13 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use salus_audit::{ChainId, ClinicId, Heights, LogId};
+use salus_audit::{ClinicId, Heights, LogId};
 
 use crate::catalog::Catalog;
 use crate::frame::{Frame, Interval, Message, Set, Summary};
-use crate::limits::{
-    MAX_FORKS, MAX_HELLO_BYTES, MAX_ITEMS, MAX_ROUNDS, PROTOCOL_VERSION, Timestamp,
-};
+use crate::limits::{MAX_HELLO_BYTES, MAX_ITEMS, MAX_ROUNDS, PROTOCOL_VERSION, Timestamp};
 use crate::port::{
     ABSENT, CatalogAnswer, CatalogItem, Changed, Digest, Output, SyncStats, Violation,
 };
@@ -27,6 +25,10 @@ pub(crate) struct Stuck {
     /// Whether entries of it wait for others, and how many had been accepted when they came: it is tried again
     /// when there are more.
     pub waiting: Option<u64>,
+    /// Not before this time, though.
+    pub again_at: Timestamp,
+    /// How often in a row it was asked for in vain.
+    pub attempts: u32,
     /// The round in which it was last found to differ, or after which it stuck.
     pub round: u64,
 }
@@ -87,10 +89,15 @@ pub(crate) struct Session {
     /// Logs to load for the peer.
     pub owed: VecDeque<LogId>,
     pub loads: usize,
+    /// Reads of own heights that the store has.
+    pub reads: usize,
     pub stuck: BTreeMap<LogId, Stuck>,
     /// How many entries had been accepted when none of the stuck could be tried again.
     pub looked: u64,
-    forks: BTreeSet<(LogId, ChainId)>,
+    /// When one of the stuck may be tried again.
+    pub look_at: Option<Timestamp>,
+    /// How often a log was sent from the beginning of a chain.
+    pub forked_loads: BTreeMap<LogId, u32>,
     /// Logs to announce, rosters first.
     pub announce: BTreeSet<(Set, LogId)>,
     announces_sent: u64,
@@ -138,9 +145,11 @@ impl Session {
             asks_ready: VecDeque::new(),
             owed: VecDeque::new(),
             loads: 0,
+            reads: 0,
             stuck: BTreeMap::new(),
             looked: 0,
-            forks: BTreeSet::new(),
+            look_at: None,
+            forked_loads: BTreeMap::new(),
             announce: BTreeSet::new(),
             announces_sent: 0,
             announces_seen: 0,
@@ -173,11 +182,8 @@ impl Session {
     }
 
     /// Takes in the store's catalog, and over it what changed after it was made.
-    pub(crate) fn cataloged(&mut self, answer: &CatalogAnswer) {
-        let mut catalog = Catalog::default();
-        for item in &answer.items {
-            catalog.insert(item);
-        }
+    pub(crate) fn cataloged(&mut self, answer: CatalogAnswer) {
+        let mut catalog = Catalog::from(answer.items);
         for (log, (version, item)) in self.meanwhile.take().unwrap_or_default() {
             match item {
                 _ if version <= answer.version => {}
@@ -242,15 +248,6 @@ impl Session {
         catalog.is_some_and(|catalog| catalog.contains(log))
     }
 
-    /// Reports a chain with two entries at one height, once.
-    pub(crate) fn forked(&mut self, log: LogId, chain: ChainId, shared: &mut Shared) {
-        if self.forks.len() < MAX_FORKS && self.forks.insert((log, chain)) {
-            let peer = self.peer;
-            let event = Output::Equivocation { peer, log, chain };
-            shared.outputs.push_back(event);
-        }
-    }
-
     /// One frame from the peer.
     pub(crate) fn receive(&mut self, bytes: &[u8], shared: &mut Shared) -> Result<(), Violation> {
         if !self.heard_hello && bytes.len() > MAX_HELLO_BYTES {
@@ -259,6 +256,10 @@ impl Session {
         let message = Message::decode(bytes)?;
         self.stats.bytes_received += bytes.len() as u64;
         self.stalls_at = None;
+        let now = shared.now;
+        if !matches!(message, Message::Entries { .. }) {
+            shared.budget(self.peer).frame(bytes.len(), now)?;
+        }
         if !self.heard_hello {
             return match message {
                 Message::Hello { version } if version == PROTOCOL_VERSION => {
@@ -277,6 +278,7 @@ impl Session {
         match message {
             Message::Hello { .. } => return Err(Violation::Unexpected("a second hello")),
             Message::Probe { id, ranges } => {
+                shared.budget(self.peer).probe(now)?;
                 if self.probed.replace((id, ranges)).is_some() {
                     return Err(Violation::Unexpected("a probe before an answer"));
                 }
@@ -417,7 +419,7 @@ impl Session {
             && let Some(difference) = round.next_difference(catalog, self.works.rosters_busy())
         {
             let is_roster = difference.set == Set::Rosters;
-            self.found |= self.differs(difference.log, difference.theirs, is_roster);
+            self.found |= self.differs(difference.log, difference.theirs, is_roster, shared);
         }
         if self.round.as_ref().is_some_and(Round::is_done) {
             self.round = None;
@@ -503,7 +505,7 @@ impl Session {
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let hello = (!self.heard_hello).then_some(self.hello_by);
         let deferred = self.deferred.front().map(|(until, _)| *until);
-        [hello, self.stalls_at, deferred]
+        [hello, self.stalls_at, deferred, self.look_at]
             .into_iter()
             .flatten()
             .min()
@@ -517,6 +519,7 @@ impl Session {
             return Err(Violation::Stalled);
         }
         self.defer_no_longer(shared.now);
+        self.look_again(shared.now);
         Ok(())
     }
 

@@ -1,16 +1,20 @@
 //! What the sessions of one engine share: the queue of outputs, the tasks that the store has, and which peer is
 //! being asked for which log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use salus_audit::{ClinicId, Heights, LogId};
+use salus_audit::{ChainId, ClinicId, Heights, LogId};
 
-use crate::limits::{Config, Timestamp};
+use crate::budget::Budget;
+use crate::limits::{Config, MAX_FORKS, Timestamp};
 use crate::port::{Output, TaskId};
 
 /// Logs of which the last change is remembered. Changes overtake each other by the few that are made at the
 /// same time; nothing comes 65,536 changes late.
 const MAX_VERSIONS: usize = 131_072;
+
+/// Peers of which it is remembered what they cost: more than a federation has clinics.
+const MAX_BUDGETS: usize = 256;
 
 /// What a task was for.
 #[derive(Debug)]
@@ -22,10 +26,14 @@ pub(crate) enum TaskKind {
         theirs: Heights,
         /// Whether it is the first for these heights.
         first: bool,
+        /// Whether the peer asked for the same before.
+        repeated: bool,
     },
     Commit {
         /// How many entries were known to be accepted when the store was asked.
         accepted: u64,
+        /// Bytes of the entries.
+        bytes: u64,
     },
 }
 
@@ -53,6 +61,10 @@ pub(crate) struct Shared {
     versions: BTreeMap<LogId, u64>,
     /// Entries accepted from anybody: what was pending before may fit now.
     pub accepted: u64,
+    /// Chains that are known to show two histories, so as to report each once.
+    forks: BTreeSet<(LogId, ChainId)>,
+    /// What each peer may cost yet.
+    budgets: BTreeMap<ClinicId, Budget>,
 }
 
 impl Shared {
@@ -67,6 +79,30 @@ impl Shared {
             freed: Vec::new(),
             versions: BTreeMap::new(),
             accepted: 0,
+            forks: BTreeSet::new(),
+            budgets: BTreeMap::new(),
+        }
+    }
+
+    /// What a peer may cost yet.
+    pub(crate) fn budget(&mut self, peer: ClinicId) -> &mut Budget {
+        let now = self.now;
+        if self.budgets.len() >= MAX_BUDGETS && !self.budgets.contains_key(&peer) {
+            let oldest = self.budgets.iter().min_by_key(|(_, budget)| budget.used);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.budgets.remove(&oldest);
+            }
+        }
+        let budget = self.budgets.entry(peer).or_insert_with(|| Budget::new(now));
+        budget.used = now;
+        budget
+    }
+
+    /// Reports a chain that shows two histories, once.
+    pub(crate) fn forked(&mut self, peer: ClinicId, log: LogId, chain: ChainId) {
+        if self.forks.len() < MAX_FORKS && self.forks.insert((log, chain)) {
+            let event = Output::Equivocation { peer, log, chain };
+            self.outputs.push_back(event);
         }
     }
 
@@ -100,6 +136,14 @@ impl Shared {
     /// Who a task that is not answered yet was for.
     pub(crate) fn peer_of(&self, id: TaskId) -> Option<ClinicId> {
         self.tasks.get(&id).map(|task| task.peer)
+    }
+
+    /// The bytes that a commit which is not answered yet has to store.
+    pub(crate) fn commit_bytes(&self, id: TaskId) -> u64 {
+        match self.tasks.get(&id).map(|task| &task.kind) {
+            Some(TaskKind::Commit { bytes, .. }) => *bytes,
+            _ => 0,
+        }
     }
 
     pub(crate) fn tasks(&self) -> usize {

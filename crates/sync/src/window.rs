@@ -6,15 +6,16 @@ use salus_audit::LogId;
 
 use crate::frame::Group;
 use crate::limits::{
-    Config, MAX_ENTRIES, MAX_FRAME_BYTES, MAX_GROUPS, MAX_UNACKED_FRAMES, WINDOW_BYTES,
+    Config, MAX_ENTRIES, MAX_FRAME_BYTES, MAX_GROUPS, MAX_STATEMENT_BYTES, MAX_UNACKED_FRAMES,
+    WINDOW_BYTES,
 };
 use crate::port::{TaskId, Violation};
 
 /// Bytes around an entry in a frame, at most: the head of its byte string.
 const ENTRY_OVERHEAD: usize = 9;
 
-/// Bytes around a group in a frame, at most: two array heads, the log's id, the flag.
-const GROUP_OVERHEAD: usize = 48;
+/// Bytes around a group in a frame, at most: two array heads, the log's id, the flag, the head of a statement.
+const GROUP_OVERHEAD: usize = 51;
 
 /// Entries of one log that wait to be sent.
 #[derive(Debug)]
@@ -22,6 +23,14 @@ struct Chunk {
     log: LogId,
     end: bool,
     entries: VecDeque<Vec<u8>>,
+    statement: Option<Vec<u8>>,
+}
+
+impl Chunk {
+    /// Bytes of its groups beside the entries: a statement goes with the last of them.
+    fn overhead(&self) -> usize {
+        GROUP_OVERHEAD + self.statement.as_ref().map_or(0, Vec::len)
+    }
 }
 
 #[derive(Debug)]
@@ -62,11 +71,24 @@ impl Outbox {
         self.queued_bytes + self.unacked_bytes
     }
 
-    pub(crate) fn push(&mut self, log: LogId, entries: Vec<Vec<u8>>, end: bool) {
-        let entries: VecDeque<_> = entries.into();
-        self.queued_bytes += entries.iter().map(|entry| cost(entry)).sum::<usize>();
-        self.queued_bytes += GROUP_OVERHEAD;
-        self.chunks.push_back(Chunk { log, end, entries });
+    /// Entries of a log to be sent. A statement goes with an end only; one that is too long does not go.
+    pub(crate) fn push(
+        &mut self,
+        log: LogId,
+        entries: Vec<Vec<u8>>,
+        end: bool,
+        statement: Option<Vec<u8>>,
+    ) {
+        let fits = |bytes: &Vec<u8>| end && (1..=MAX_STATEMENT_BYTES).contains(&bytes.len());
+        let chunk = Chunk {
+            log,
+            end,
+            entries: entries.into(),
+            statement: statement.filter(fits),
+        };
+        self.queued_bytes += chunk.entries.iter().map(|entry| cost(entry)).sum::<usize>();
+        self.queued_bytes += chunk.overhead();
+        self.chunks.push_back(chunk);
     }
 
     /// The next frame's groups, if there is enough to send and room in the window. Entries of logs that the
@@ -88,8 +110,10 @@ impl Outbox {
         if self.unacked.is_empty() {
             room = room.max(MAX_FRAME_BYTES);
         } else {
-            let first = self.chunks.front().and_then(|chunk| chunk.entries.front());
-            let least = first.map_or(0, |entry| cost(entry)) + GROUP_OVERHEAD + ENTRY_OVERHEAD;
+            let least = self.chunks.front().map_or(0, |chunk| {
+                let first = chunk.entries.front().map_or(0, |entry| cost(entry));
+                first + chunk.overhead() + ENTRY_OVERHEAD
+            });
             let all = self.queued_bytes + ENTRY_OVERHEAD;
             let wanted = all.min(config.frame_bytes).max(least);
             room = config.window_bytes.saturating_sub(self.unacked_bytes);
@@ -106,20 +130,22 @@ impl Outbox {
         let (mut size, mut count) = (ENTRY_OVERHEAD, 0);
         while let Some(chunk) = self.chunks.front_mut() {
             let may_go = entitled(chunk.log);
-            if groups.len() >= MAX_GROUPS || (size + GROUP_OVERHEAD > full && !groups.is_empty()) {
+            let overhead = chunk.overhead();
+            if groups.len() >= MAX_GROUPS || (size + overhead > full && !groups.is_empty()) {
                 break;
             }
             let mut group = Group {
                 log: chunk.log,
                 end: false,
                 entries: Vec::new(),
+                statement: None,
             };
             let mut filled = false;
             while let Some(entry) = chunk.entries.front() {
                 let bytes = cost(entry);
                 let alone = groups.is_empty() && group.entries.is_empty();
                 let limit = if alone { room } else { full };
-                let fits = size + GROUP_OVERHEAD + bytes <= limit || alone;
+                let fits = size + overhead + bytes <= limit || alone;
                 if may_go && (!fits || count >= MAX_ENTRIES) {
                     filled = true;
                     break;
@@ -133,11 +159,12 @@ impl Outbox {
             }
             group.end = !filled && chunk.end;
             if !filled {
+                group.statement = chunk.statement.take().filter(|_| may_go);
                 self.chunks.pop_front();
-                self.queued_bytes = self.queued_bytes.saturating_sub(GROUP_OVERHEAD);
+                self.queued_bytes = self.queued_bytes.saturating_sub(overhead);
             }
             if group.end || !group.entries.is_empty() {
-                size += GROUP_OVERHEAD;
+                size += overhead;
                 groups.push(group);
             }
             if filled {
@@ -275,9 +302,9 @@ mod tests {
         let config = config(1000, 100_000);
         let mut outbox = Outbox::default();
         for n in 0..3 {
-            outbox.push(log(n), vec![vec![n; 100]; 2], true);
+            outbox.push(log(n), vec![vec![n; 100]; 2], true, None);
         }
-        outbox.push(log(9), vec![vec![9; 300]; 5], true);
+        outbox.push(log(9), vec![vec![9; 300]; 5], true, None);
         let mut seen = Vec::new();
         while let Some(groups) = outbox.next(&config, false, |_| true) {
             let frame = Message::Entries {
@@ -311,6 +338,7 @@ mod tests {
             log(1),
             vec![vec![1; 5000], vec![2; 700], vec![3; 600]],
             true,
+            None,
         );
         let first = outbox.next(&config, false, |_| true).unwrap();
         assert_eq!(first[0].entries.len(), 1);
@@ -329,7 +357,7 @@ mod tests {
     fn a_frame_waits_to_be_filled_while_the_store_loads() {
         let config = config(1000, 100_000);
         let mut outbox = Outbox::default();
-        outbox.push(log(1), vec![vec![1; 100]], true);
+        outbox.push(log(1), vec![vec![1; 100]], true, None);
         assert!(outbox.next(&config, true, |_| true).is_none());
         assert!(outbox.next(&config, false, |_| true).is_some());
     }
@@ -338,14 +366,37 @@ mod tests {
     fn entries_of_a_log_that_was_withdrawn_do_not_leave() {
         let config = config(1000, 100_000);
         let mut outbox = Outbox::default();
-        outbox.push(log(1), vec![vec![1; 100]; 3], true);
-        outbox.push(log(2), vec![vec![2; 100]], true);
+        outbox.push(log(1), vec![vec![1; 100]; 3], true, Some(vec![1; 9]));
+        outbox.push(log(2), vec![vec![2; 100]], true, Some(vec![2; 9]));
         let groups = outbox
             .next(&config, false, |other| other != log(1))
             .unwrap();
         assert_eq!(groups[0].entries.len(), 0);
-        assert!(groups[0].end);
+        assert!(groups[0].end && groups[0].statement.is_none());
         assert_eq!(groups[1].entries.len(), 1);
+        assert_eq!(groups[1].statement, Some(vec![2; 9]));
+        assert_eq!(outbox.queued_bytes, 0);
+    }
+
+    #[test]
+    fn a_statement_goes_with_the_last_entries_and_not_if_it_is_too_long() {
+        let config = config(1000, 100_000);
+        let mut outbox = Outbox::default();
+        outbox.push(log(1), vec![vec![1; 400]; 4], true, Some(vec![7; 500]));
+        outbox.push(log(2), vec![], true, Some(vec![7; 513]));
+        let mut said = Vec::new();
+        while let Some(groups) = outbox.next(&config, false, |_| true) {
+            let frame = Message::Entries {
+                groups: groups.clone(),
+            };
+            let bytes = frame.encoded_len();
+            assert!(bytes <= 1000, "{bytes}");
+            outbox.sent(&groups, bytes);
+            said.extend(groups.into_iter().map(|g| (g.log, g.end, g.statement)));
+        }
+        let statements = said.iter().filter(|(_, _, statement)| statement.is_some());
+        assert_eq!(statements.count(), 1);
+        assert!(said.contains(&(log(1), true, Some(vec![7; 500]))));
         assert_eq!(outbox.queued_bytes, 0);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use salus_audit::{Heights, LogId};
 
-use crate::port::Digest;
+use crate::port::{ABSENT, Digest};
 
 /// How far this side's question for what it lacks of a log has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,13 @@ pub(crate) struct Work {
     pub is_roster: bool,
     /// Whether entries of it wait for others in the store, and how many had been accepted when they came.
     pub waiting: Option<u64>,
+    /// What was held when work on it began, and how often it was worked on in vain before that.
+    pub began: Digest,
+    pub attempts: u32,
     pub ask: Ask,
     pub push: Push,
+    /// Whether the peer asked before for what it asks now.
+    pub repeated: bool,
     asked: Option<Counted>,
     owed: Option<Counted>,
 }
@@ -170,8 +175,11 @@ impl Works {
                 unequal: None,
                 is_roster,
                 waiting: None,
+                began: ABSENT,
+                attempts: 0,
                 ask: Ask::Idle,
                 push: Push::Idle,
+                repeated: false,
                 asked: None,
                 owed: None,
             }

@@ -1,5 +1,7 @@
 //! `salus bench`: the project's own measurements, over the same code that clinics run.
 
+mod scale;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,12 +30,16 @@ const SEEN_EDITS: usize = 100;
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What can be measured, in the order in which it is.
-pub const NAMES: [&str; 4] = ["import", "sync", "visible", "verify"];
+pub const NAMES: [&str; 6] = ["import", "sync", "visible", "verify", "first-sync", "scale"];
+/// Those that run when none is named: the others take minutes.
+const USUAL: [&str; 4] = ["import", "sync", "visible", "verify"];
+/// What the clinics of a benchmark are unlocked with.
+const PASSPHRASE: &str = "benchmark passphrase";
 
 /// What to measure.
 #[derive(Clone, Debug, Default)]
 pub struct BenchOptions {
-    /// Names out of [`NAMES`]; all where empty.
+    /// Names out of [`NAMES`]; the quick ones where empty.
     pub names: Vec<String>,
     /// One JSON object a line instead of a table.
     pub json: bool,
@@ -52,7 +58,7 @@ struct Site {
 impl Site {
     async fn new(root: &Path, name: &str) -> Result<Self, ApiError> {
         let folder = root.join(name);
-        let passphrase = Passphrase::new("benchmark passphrase".to_owned());
+        let passphrase = Passphrase::new(PASSPHRASE.to_owned());
         let options = InitOptions {
             data_dir: folder.clone(),
             clinic: name.to_owned(),
@@ -124,6 +130,15 @@ pub async fn run(
     options: BenchOptions,
     print: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), ApiError> {
+    let mut report = Report {
+        print,
+        json: options.json,
+    };
+    if let (Some(name), Some(folder)) = (options.names.first(), &options.data)
+        && name == scale::OPENED
+    {
+        return scale::opened(folder.clone(), &mut report).await;
+    }
     if let Some(unknown) = options
         .names
         .iter()
@@ -134,16 +149,23 @@ pub async fn run(
                 .hint(format!("the benchmarks are {}", NAMES.join(", "))),
         );
     }
-    let wants =
-        |name: &str| options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
+    let wants = |name: &str| match options.names.as_slice() {
+        [] => USUAL.contains(&name),
+        names => names.iter().any(|wanted| wanted == name),
+    };
     let dir = tempfile::Builder::new()
         .prefix("salus-bench-")
         .tempdir()
         .map_err(|e| ApiError::failed(format!("no folder for the benchmark could be made: {e}")))?;
-    let mut report = Report {
-        print,
-        json: options.json,
-    };
+    if wants("first-sync") {
+        scale::first_sync(dir.path(), &mut report).await?;
+    }
+    if wants("scale") {
+        scale::large(dir.path(), &mut report).await?;
+    }
+    if !USUAL.iter().any(|name| wants(name)) {
+        return Ok(());
+    }
     let files = match &options.data {
         Some(folder) => fhir_files(folder)?,
         None => made_up_files(&dir.path().join("fhir"))?,

@@ -125,11 +125,26 @@ pub enum Command {
     Sync(SyncArgs),
     /// Entitle a clinic to a record
     Grant(GrantArgs),
-    /// Who is entitled to a record
+    /// End a clinic's entitlement: it gets nothing more, and a new key keeps what follows from it
+    Revoke(RevokeArgs),
+    /// Who is and was entitled to a record
     Grants(PatientArg),
     /// What happened, and whether it is all there
     #[command(subcommand)]
     Audit(Audit),
+    /// Write everything this node holds into one sealed file
+    Backup {
+        /// The file to make; it must not exist
+        file: PathBuf,
+    },
+    /// Make a data folder from a backup, as a new life of the clinic: other clinics give back what came after it
+    Restore(RestoreArgs),
+    /// Look for what is wrong with this node, and say what to do
+    Doctor {
+        /// Mend what can be mended without losing anything
+        #[arg(long)]
+        repair: bool,
+    },
     /// A throwaway federation with made-up patients: the UI, or a report with --headless
     Demo(DemoArgs),
     /// The project's own benchmarks
@@ -195,9 +210,34 @@ pub enum Staff {
         /// Read the new person's passphrase from a file [otherwise it is asked for, twice]
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
+        /// The clinic's recovery words
+        #[command(flatten)]
+        recovery: RecoveryArg,
     },
     /// Who is enrolled
     List,
+    /// End a person's key: nothing signed with it from now on counts anywhere
+    Retire {
+        /// Their name
+        name: String,
+        /// The clinic's recovery words
+        #[command(flatten)]
+        recovery: RecoveryArg,
+    },
+    /// Change your own passphrase
+    Passphrase {
+        /// Read the new passphrase from a file [otherwise it is asked for, twice]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+}
+
+/// Where the recovery words come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecoveryArg {
+    /// Read the clinic's recovery words from a file: needed where an administrator or the clinic's own keys change
+    #[arg(long, value_name = "FILE")]
+    pub recovery: Option<PathBuf>,
 }
 
 /// `salus clinic`.
@@ -208,6 +248,12 @@ pub enum Clinic {
         /// As a QR code too
         #[arg(long)]
         qr: bool,
+    },
+    /// Replace this node's keys, for instance after a theft: what the old ones sign from now on counts nowhere
+    RotateKey {
+        /// The clinic's recovery words [otherwise they are asked for]
+        #[command(flatten)]
+        recovery: RecoveryArg,
     },
 }
 
@@ -235,6 +281,9 @@ pub enum Patient {
         /// Every item of the record, with its id
         #[arg(long)]
         all: bool,
+        /// As it was: at a time (2026-03-01T14:30:00Z, or a day), or right after an entry
+        #[arg(long, value_name = "TIME|HASH")]
+        at: Option<String>,
     },
     /// Set one field of the demographics
     Set {
@@ -256,19 +305,65 @@ pub enum Patient {
     },
     /// The record's log, newest first
     History(PatientArg),
-    /// Values that clinics wrote apart and that differ
+    /// Values that clinics wrote apart and that differ, and merges that need a clinician's eye
     Conflicts(PatientArg),
     /// Settle a conflict
-    Resolve {
+    Resolve(ResolveArgs),
+    /// Note that a clinician looked at a merge that `patient conflicts` warns of, and lets it stand
+    Acknowledge {
         /// Which
         #[command(flatten)]
         patient: PatientArg,
-        /// The path that `patient conflicts` shows
-        path: String,
-        /// The number of the value to keep
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-        choice: u32,
+        /// The warning's id that `patient conflicts` shows, or its beginning
+        warning: String,
+        /// Why it may stand
+        #[arg(long, value_name = "TEXT")]
+        why: String,
     },
+    /// Records that may be of the same person
+    Duplicates {
+        /// Whose [otherwise everybody's]
+        patient: Option<String>,
+    },
+    /// Show two records as one: nothing is deleted, `unlink` takes it back
+    Link(PairArgs),
+    /// Take a link back
+    Unlink(PairArgs),
+}
+
+/// Two patients.
+#[derive(Debug, Args)]
+pub struct PairArgs {
+    /// One record
+    #[arg(value_name = "PATIENT")]
+    pub patient: String,
+    /// The other
+    #[arg(value_name = "PATIENT")]
+    pub other: String,
+}
+
+/// `salus patient resolve`.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// Which
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// The path that `patient conflicts` shows
+    pub path: String,
+    /// The number of the value to keep
+    #[arg(value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "value")]
+    pub choice: Option<u32>,
+    /// Another value than those in conflict: text, or JSON for a field that is not text
+    #[arg(
+        long,
+        value_name = "VALUE",
+        conflicts_with = "choice",
+        requires = "why"
+    )]
+    pub value: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
 }
 
 /// `salus patient new`.
@@ -381,6 +476,42 @@ pub struct GrantArgs {
     pub role: Grantable,
 }
 
+/// `salus revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// Which record
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// A clinic's id, any unambiguous prefix of it, or its exact name
+    pub clinic: String,
+}
+
+/// `salus restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A file that `salus backup` wrote
+    pub file: PathBuf,
+    /// The clinic's recovery words; an administrator needs none
+    #[command(flatten)]
+    pub recovery: RecoveryArg,
+}
+
+/// `salus audit prove`.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Which record; without it, the checkpoint alone is proved
+    #[arg(value_name = "PATIENT", requires = "entry")]
+    pub patient: Option<String>,
+    /// The hash of one of this clinic's own entries, or its beginning
+    pub entry: Option<String>,
+    /// Into a file [otherwise to standard output, unless that is a terminal]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// An older proof of this clinic: prove, too, that nothing was taken out since
+    #[arg(long, value_name = "PROOF")]
+    pub since: Option<PathBuf>,
+}
+
 /// `salus audit`.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
@@ -399,6 +530,32 @@ pub enum Audit {
         /// Everything
         #[arg(long, conflicts_with = "patient")]
         all: bool,
+    },
+    /// Who saw, received or exported a record
+    Accesses(PatientArg),
+    /// A file with which anybody proves, offline, that this clinic's log holds an entry
+    Prove(ProveArgs),
+    /// Check a proof file, with nothing but the clinic's public id; exit code 5 where it does not hold
+    Check {
+        /// A file that `audit prove` wrote
+        proof: PathBuf,
+        /// The clinic's id, as you know it
+        #[arg(long, value_name = "ID")]
+        clinic: Option<String>,
+        /// An older proof of the same clinic: nothing may have been taken out or rewritten since
+        #[arg(long, value_name = "PROOF")]
+        against: Option<PathBuf>,
+    },
+    /// Hold a broken or hostile edit out of a record, at every clinic
+    Quarantine {
+        /// Which record
+        #[command(flatten)]
+        patient: PatientArg,
+        /// The edit's hash, or its beginning
+        entry: String,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        why: String,
     },
 }
 
@@ -460,6 +617,27 @@ mod tests {
             "tui",
             "staff add Bo --role nurse --new-passphrase-file f",
             "staff list",
+            "staff retire Bo --recovery f",
+            "staff passphrase --new-passphrase-file f",
+            "clinic rotate-key --recovery f",
+            "patient show 3f9a --at 2026-03-01",
+            "patient duplicates 3f9a",
+            "patient duplicates",
+            "patient link 3f9a 77aa",
+            "patient unlink 3f9a 77aa",
+            "patient resolve 3f9a patient/phone --value 555-3 --why asked",
+            "patient acknowledge 3f9a 12 --why seen",
+            "revoke 3f9a North",
+            "export 3f9a --as ips -o f",
+            "export 3f9a --as csv",
+            "audit accesses 3f9a",
+            "audit prove 3f9a 77aa -o f --since g",
+            "audit prove -o f",
+            "audit check f --clinic ab --against g",
+            "audit quarantine 3f9a 77aa --why broken",
+            "backup f",
+            "restore f --recovery g",
+            "doctor --repair",
             "clinic id --qr",
             "patient new --family Ng --given Wei --birth-date 1956-02-03 --sex female --mrn 7 --phone 1",
             "patient list --json",

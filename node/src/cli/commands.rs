@@ -1,15 +1,18 @@
 //! Commands that ask the node one thing and show the answer.
 
 use std::io::Read;
+use std::path::Path;
 
-use salus_api::{ApiError, NewPatient, Request, Response};
+use salus_api::{ApiError, NewPatient, Passphrase, Request, Response};
 
-use super::args::{Audit, Clinic, Command, NewPatientArgs, Patient, Peers, Staff};
+use super::args::{
+    Audit, Clinic, Command, NewPatientArgs, Patient, Peers, RecoveryArg, ResolveArgs, Staff,
+};
 use super::exit::{Outcome, Stop};
 use super::output::Out;
 use super::secrets;
-use super::session::Desk;
-use super::{files, import, items, render, sync, time};
+use super::session::{Caller, Desk};
+use super::{files, import, items, proof, render, sync, time};
 
 /// Longest note that is read from standard input, bytes; what one change of a record may hold.
 const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -38,10 +41,28 @@ pub async fn run(
         Command::Import(args) => import::import(args, &caller, out).await,
         Command::Sync(args) => sync::sync(args, &caller, out).await,
         Command::Export(args) => files::export(args, &caller, desk.global, desk.around, out).await,
-        Command::Staff(Staff::Add { .. }) => {
-            let request = staff_add(command, desk).await?;
+        Command::Staff(staff) => {
+            let request = self::staff(staff, desk).await?;
             show(command, &caller.call(request).await?, out)
         }
+        Command::Clinic(Clinic::RotateKey { recovery }) => {
+            let recovery = match recovery_words(recovery)? {
+                Some(words) => words,
+                None if desk.around.terminal => secrets::ask("Recovery words").await?,
+                None => {
+                    return Err(ApiError::refused("this needs the clinic's recovery words")
+                        .hint("use --recovery FILE")
+                        .into());
+                }
+            };
+            let request = Request::ClinicRotateKey { recovery };
+            show(command, &caller.call(request).await?, out)
+        }
+        Command::Patient(Patient::Resolve(args)) => {
+            let request = resolve(args, &caller).await?;
+            show(command, &caller.call(request).await?, out)
+        }
+        Command::Audit(Audit::Prove(args)) => proof::prove(args, &caller, desk, out).await,
         // Commands without a node never come here: `cli::dispatch` tells them apart.
         _ => Err(render::unexpected().into()),
     }
@@ -53,7 +74,7 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
     Ok(Some(match command {
         Command::Staff(Staff::List) => Request::StaffList,
         Command::Clinic(Clinic::Id { .. }) => Request::ClinicId,
-        Command::Patient(patient) => self::patient(patient)?,
+        Command::Patient(patient) => return self::patient(patient),
         Command::Add(add) => Request::Add {
             patient: add.patient().to_owned(),
             item: Box::new(items::item(add)?),
@@ -76,6 +97,26 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
             clinic: args.clinic.clone(),
             right: args.role.value(),
         },
+        Command::Revoke(args) => Request::Revoke {
+            patient: args.patient.patient.clone(),
+            clinic: args.clinic.clone(),
+        },
+        Command::Backup { file } => Request::Backup {
+            path: files::absolute(file)?,
+        },
+        Command::Doctor { repair } => Request::Doctor { repair: *repair },
+        Command::Audit(Audit::Accesses(arg)) => Request::AuditAccesses {
+            patient: arg.patient.clone(),
+        },
+        Command::Audit(Audit::Quarantine {
+            patient,
+            entry,
+            why,
+        }) => Request::Quarantine {
+            patient: patient.patient.clone(),
+            entry: entry.clone(),
+            why: why.clone(),
+        },
         Command::Grants(arg) => Request::Grants {
             patient: arg.patient.clone(),
         },
@@ -90,16 +131,17 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
     }))
 }
 
-fn patient(command: &Patient) -> Result<Request, ApiError> {
-    Ok(match command {
+fn patient(command: &Patient) -> Result<Option<Request>, ApiError> {
+    Ok(Some(match command {
         Patient::New(args) => Request::PatientNew(new_patient(args)?),
         Patient::List => Request::PatientList,
         Patient::Find { text, limit } => Request::PatientFind {
             text: text.join(" "),
             limit: *limit,
         },
-        Patient::Show { patient, .. } => Request::PatientShow {
+        Patient::Show { patient, at, .. } => Request::PatientShow {
             patient: patient.patient.clone(),
+            at: at.clone(),
         },
         Patient::Set {
             patient,
@@ -120,15 +162,71 @@ fn patient(command: &Patient) -> Result<Request, ApiError> {
         Patient::Conflicts(arg) => Request::Conflicts {
             patient: arg.patient.clone(),
         },
-        Patient::Resolve {
+        // The number of a choice becomes its value first: a sync in between may number them anew.
+        Patient::Resolve(_) => return Ok(None),
+        Patient::Acknowledge {
             patient,
-            path,
-            choice,
-        } => Request::Resolve {
+            warning,
+            why,
+        } => Request::Acknowledge {
             patient: patient.patient.clone(),
-            path: path.clone(),
-            choice: *choice,
+            concern: warning.clone(),
+            why: why.clone(),
         },
+        Patient::Duplicates { patient } => Request::Duplicates {
+            patient: patient.clone(),
+        },
+        Patient::Link(pair) => Request::Link {
+            patient: pair.patient.clone(),
+            other: pair.other.clone(),
+        },
+        Patient::Unlink(pair) => Request::Unlink {
+            patient: pair.patient.clone(),
+            other: pair.other.clone(),
+        },
+    }))
+}
+
+/// Turns the number of a choice into its value.
+async fn resolve(args: &ResolveArgs, caller: &Caller) -> Result<Request, Stop> {
+    let patient = args.patient.patient.clone();
+    let value = match (&args.value, args.choice) {
+        // What is not JSON is text; a text that looks like JSON is given in quotes.
+        (Some(text), _) => {
+            serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.clone()))
+        }
+        (None, Some(choice)) => {
+            let request = Request::Conflicts {
+                patient: patient.clone(),
+            };
+            let Response::Conflicts(found) = caller.call(request).await? else {
+                return Err(render::unexpected().into());
+            };
+            let in_patient = format!("patient/{}", args.path);
+            let conflict = found
+                .conflicts
+                .into_iter()
+                .find(|conflict| conflict.path == args.path || conflict.path == in_patient)
+                .ok_or_else(|| {
+                    ApiError::not_found(format!("the record has no conflict at `{}`", args.path))
+                        .hint("see `salus patient conflicts PATIENT`")
+                })?;
+            let count = conflict.values.len();
+            let chosen = conflict.values.into_iter().find(|v| v.choice == choice);
+            chosen.map(|v| v.value).ok_or_else(|| {
+                ApiError::usage(format!(
+                    "`{}` has choices 1 to {count}, not {choice}",
+                    args.path
+                ))
+            })?
+        }
+        (None, None) => return Err(render::unexpected().into()),
+    };
+    Ok(Request::Resolve {
+        patient,
+        path: args.path.clone(),
+        value,
+        why: args.why.clone(),
     })
 }
 
@@ -174,31 +272,55 @@ fn note(text: &str, stdin: impl Read) -> Result<String, ApiError> {
     Ok(note.to_owned())
 }
 
-async fn staff_add(command: &Command, desk: &Desk<'_>) -> Result<Request, Stop> {
-    let Command::Staff(Staff::Add {
-        name,
-        role,
-        new_passphrase_file,
-    }) = command
-    else {
-        return Err(render::unexpected().into());
-    };
-    let passphrase = match new_passphrase_file {
-        Some(path) => secrets::from_file(path)?,
-        None if desk.around.terminal => secrets::ask_new(name).await?,
-        None => {
-            return Err(ApiError::refused(
-                "the new person needs a passphrase, and there is no terminal to ask for it",
-            )
-            .hint("use --new-passphrase-file FILE")
-            .into());
-        }
-    };
-    Ok(Request::StaffAdd {
-        name: name.clone(),
-        role: role.value(),
-        passphrase,
+async fn staff(command: &Staff, desk: &Desk<'_>) -> Result<Request, Stop> {
+    Ok(match command {
+        Staff::Add {
+            name,
+            role,
+            new_passphrase_file,
+            recovery,
+        } => Request::StaffAdd {
+            name: name.clone(),
+            role: role.value(),
+            recovery: recovery_words(recovery)?,
+            passphrase: new_passphrase(new_passphrase_file.as_deref(), name, desk).await?,
+        },
+        Staff::Retire { name, recovery } => Request::StaffRetire {
+            name: name.clone(),
+            recovery: recovery_words(recovery)?,
+        },
+        Staff::Passphrase {
+            new_passphrase_file,
+        } => Request::StaffPassphrase {
+            new: new_passphrase(new_passphrase_file.as_deref(), "you", desk).await?,
+        },
+        Staff::List => Request::StaffList,
     })
+}
+
+async fn new_passphrase(
+    file: Option<&Path>,
+    whose: &str,
+    desk: &Desk<'_>,
+) -> Result<Passphrase, Stop> {
+    match file {
+        Some(path) => Ok(secrets::from_file(path)?),
+        None if desk.around.terminal => secrets::ask_new(whose).await,
+        None => Err(ApiError::refused(
+            "a new passphrase is needed, and there is no terminal to ask for it",
+        )
+        .hint("use --new-passphrase-file FILE")
+        .into()),
+    }
+}
+
+/// The recovery words that came with the command.
+pub fn recovery_words(recovery: &RecoveryArg) -> Result<Option<Passphrase>, ApiError> {
+    recovery
+        .recovery
+        .as_deref()
+        .map(secrets::from_file)
+        .transpose()
 }
 
 /// Shows an answer the way that suits the command.

@@ -180,6 +180,10 @@ pub fn record() -> PatientView {
         content: content(),
         attachments: Vec::new(),
         conflicts: Vec::new(),
+        concerns: Vec::new(),
+        linked: Vec::new(),
+        at: None,
+        warnings: Vec::new(),
         heights: [(
             "cc".repeat(32),
             HeightView {

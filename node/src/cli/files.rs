@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use salus_api::{ApiError, Request, Response};
 use tempfile::NamedTempFile;
@@ -63,6 +63,11 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A path that means the same to a daemon, whose working folder is another.
+pub fn absolute(path: &Path) -> Result<PathBuf, ApiError> {
+    std::path::absolute(path).map_err(|e| file_error("write", path, &e))
+}
+
 /// `salus export`.
 pub async fn export(
     args: &ExportArgs,
@@ -116,7 +121,11 @@ pub async fn export(
 }
 
 /// Whether a file is in the way and may be replaced. Asks where somebody can be asked.
-async fn may_replace(path: &Path, global: &Global, around: &Surroundings) -> Result<bool, Stop> {
+pub async fn may_replace(
+    path: &Path,
+    global: &Global,
+    around: &Surroundings,
+) -> Result<bool, Stop> {
     if !path.exists() {
         return Ok(false);
     }

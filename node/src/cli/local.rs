@@ -9,12 +9,14 @@ use std::pin::pin;
 
 use salus_api::{ApiError, Auth, Status};
 
-use super::args::{BenchArgs, DemoArgs, Global, InitArgs, NodeArgs};
+use super::args::{BenchArgs, DemoArgs, Global, InitArgs, NodeArgs, RestoreArgs};
+use super::commands;
 use super::exit::{Exit, Outcome, Stop, file_error};
 use super::interrupt::Interrupt;
 use super::output::Out;
 use super::render;
 use super::secrets::{self, Surroundings};
+use crate::backup::{self, RestoreOptions};
 use crate::bench::{self, BenchOptions};
 use crate::daemon;
 use crate::demo::{self, DemoOptions};
@@ -82,6 +84,37 @@ pub async fn init(
         return Ok(Exit::of(&error));
     }
     render::founded(out, &founded)
+}
+
+/// `salus restore`.
+pub async fn restore(
+    args: &RestoreArgs,
+    global: &Global,
+    around: &Surroundings,
+    interrupt: &mut Interrupt,
+    out: &mut Out,
+) -> Outcome {
+    let recovery = commands::recovery_words(&args.recovery)?;
+    let passphrase = match secrets::given(global, around)? {
+        Some(passphrase) => passphrase,
+        None if around.terminal => {
+            interrupt
+                .or(secrets::ask("Passphrase of the backup"))
+                .await??
+        }
+        None => return Err(secrets::missing().into()),
+    };
+    let options = RestoreOptions {
+        file: args.file.clone(),
+        data_dir: global.folder()?,
+        staff: global.staff.clone(),
+        passphrase,
+        recovery,
+    };
+    let restored = tokio::task::spawn_blocking(move || backup::restore(&options))
+        .await
+        .map_err(|_| ApiError::failed("the backup could not be restored: it stopped midway"))??;
+    render::restored(out, &restored)
 }
 
 /// A new file for the recovery words; gone again unless they are written.

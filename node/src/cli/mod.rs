@@ -21,6 +21,7 @@ mod json;
 mod local;
 mod output;
 mod progress;
+mod proof;
 mod qr;
 mod render;
 mod secrets;
@@ -80,6 +81,12 @@ async fn dispatch(cli: &Cli, around: &Surroundings, out: &mut Out) -> Outcome {
             Ok(Exit::DONE)
         }
         Command::Init(args) => local::init(args, global, around, &mut interrupt, out).await,
+        Command::Restore(args) => local::restore(args, global, around, &mut interrupt, out).await,
+        Command::Audit(Audit::Check {
+            proof,
+            clinic,
+            against,
+        }) => proof::check(proof, clinic.as_deref(), against.as_deref(), out),
         Command::Node(args) => local::node(args, global, around, &mut interrupt, out).await,
         Command::Demo(args) => interrupt.or(local::demo(args, out)).await?,
         Command::Bench(args) => interrupt.or(local::bench(args, out)).await?,

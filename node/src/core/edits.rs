@@ -286,48 +286,6 @@ impl Core {
         Ok(label)
     }
 
-    /// Settles a conflict by one of its values, numbered as [`Core::conflicts`] numbers them.
-    pub fn resolve(
-        &mut self,
-        who: &Staff,
-        log: LogId,
-        path: &str,
-        choice: u32,
-    ) -> Result<(), ApiError> {
-        let conflicts = self.conflicts(log)?;
-        let in_patient = format!("patient/{path}");
-        let path = if conflicts.iter().any(|c| c.path == in_patient) {
-            &in_patient
-        } else {
-            path
-        };
-        let conflict = conflicts.iter().find(|c| c.path == path).ok_or_else(|| {
-            ApiError::not_found(format!("the record has no conflict at `{path}`"))
-                .hint("see `salus patient conflicts PATIENT`")
-        })?;
-        let value = conflict
-            .values
-            .iter()
-            .find(|v| v.choice == choice)
-            .ok_or_else(|| {
-                ApiError::usage(format!(
-                    "`{path}` has choices 1 to {}, not {choice}",
-                    conflict.values.len()
-                ))
-            })?;
-        let edit = Edit::Resolve {
-            path: path.to_owned(),
-            choice: value.value.clone(),
-        };
-        self.edit(
-            who,
-            log,
-            vec![edit],
-            format!("conflict settled: {}", conflict.label),
-        )?;
-        Ok(())
-    }
-
     /// Makes edits of one scope as one entry; `false` where they change nothing.
     pub(super) fn edit(
         &mut self,
@@ -339,6 +297,7 @@ impl Core {
         self.transact(|core, pending| {
             let changed = core.edit_in(pending, who, log, &edits, summary)?;
             if changed {
+                core.tend(pending, who, log)?;
                 core.refresh(log, pending)?;
             }
             Ok(changed)
@@ -366,7 +325,8 @@ impl Core {
         let logs: Vec<LogId> = self.logs.summaries().keys().copied().collect();
         let mut sample = Vec::new();
         for log in logs {
-            sample.extend(self.store.log_headers(log).map_err(super::failure::store)?);
+            let headers = self.store.log_headers(log).map_err(super::failure::store)?;
+            sample.extend(headers.into_iter().map(|(_, entry)| entry));
             if sample.len() >= limit {
                 break;
             }

@@ -21,6 +21,11 @@ pub fn store(error: StoreError) -> ApiError {
         StoreError::ReadOnly => ApiError::integrity(message).hint(
             "`salus audit verify --all` says what is damaged; restore the data folder from a backup to write again",
         ),
+        StoreError::NotWritable => ApiError::failed(message)
+            .hint("make store.redb and its folder writable for this user; what is in it can be read meanwhile"),
+        StoreError::Backup(_) => {
+            ApiError::failed(message).hint("try another backup; nothing was restored")
+        }
         StoreError::Full => {
             ApiError::failed(message).hint("free some space and try again; nothing was lost or half-written")
         }
@@ -64,6 +69,10 @@ pub fn own_entry(verdict: Verdict) -> ApiError {
         ) => ApiError::refused(format!("not permitted: {refusal}")).hint(
             "see `salus staff list` for roles and `salus grants PATIENT` for the clinic's right",
         ),
+        Verdict::Refused(Refusal::ChainClosed) => ApiError::refused(
+            "this node's keys were replaced: another life of this clinic's store has begun",
+        )
+        .hint("work with the restored or renewed node; what was written here is not lost, sync once more to hand it over"),
         Verdict::Refused(refusal) => ApiError::new(
             ErrorKind::Failed,
             format!("the entry would be refused everywhere: {refusal}"),
@@ -75,6 +84,9 @@ pub fn own_entry(verdict: Verdict) -> ApiError {
         )
         .hint(
             "an older copy of the data folder was put back: writing on would sign two histories; put the newest copy back",
+        ),
+        Verdict::Forked { .. } => ApiError::integrity(
+            "this node's own chain already has another entry at that place",
         ),
         Verdict::Accepted | Verdict::Duplicate => ApiError::failed("the entry is there already"),
     }

@@ -116,6 +116,12 @@ impl Prepared {
     pub fn log(&self) -> LogId {
         self.log
     }
+
+    /// Entries that it will make, those of its source left out.
+    pub fn entries(&self) -> usize {
+        // Genesis and the home clinic's own grant come before the edits.
+        2 + self.changes.len()
+    }
 }
 
 /// Makes edits of any scopes as changes of one scope each, with a line for people about each.
@@ -231,6 +237,30 @@ impl Core {
         })
     }
 
+    /// Stores new records with edits of an entry each behind them, granted to others, in one transaction.
+    pub fn register_many(
+        &mut self,
+        who: &Staff,
+        records: Vec<(Prepared, Vec<Vec<Edit>>)>,
+        grants: &[(ClinicId, Right)],
+    ) -> Result<(), ApiError> {
+        self.transact(|core, pending| {
+            for (prepared, edits) in records {
+                let log = prepared.log();
+                core.store_prepared(pending, who, prepared)?;
+                for edits in edits {
+                    core.edit_in(pending, who, log, &edits, "item added".to_owned())?;
+                }
+                for to in grants {
+                    let (epoch, key) = core.newest_key(log)?;
+                    core.grant_in(pending, who, log, *to, (epoch, &key))?;
+                }
+                core.refresh(log, pending)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Writes a prepared record: genesis, the home clinic's own grant, the edits, the source as received.
     pub(crate) fn store_prepared(
         &mut self,
@@ -250,7 +280,7 @@ impl Core {
         let me = self.me();
         let genesis = self.append(pending, &who.key, log, None, Said::Clear(&genesis))?;
         let epoch = genesis.hash();
-        let wrapped = wrap_epoch_key(&self.opened()?.hpke.public(), log, epoch, me, &key)
+        let wrapped = wrap_epoch_key(&self.opened()?.hpke_public(), log, epoch, me, &key)
             .map_err(|e| ApiError::failed(format!("the record's key cannot be wrapped: {e}")))?;
         let grant = Control::Grant {
             clinic: me,
@@ -273,7 +303,7 @@ impl Core {
         if let Some(source) = source {
             self.attach_source(pending, who, log, source, epoch, &key)?;
         }
-        let state = self.logs.state(log, &self.store)?;
+        let state = self.logs.state(log, &self.store, &self.rosters)?;
         if let Some(opened) = &mut self.opened {
             opened.keep_key(log, epoch, key);
             opened.keep_document(log, record, state, time_ms);

@@ -1,10 +1,13 @@
 //! What other clinics' nodes see of this one: which logs both may hold, and the entries of those.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
-use salus_audit::{ClinicId, Entry, Height, Heights, LogId, Verdict, verify_signatures};
+use salus_audit::{
+    ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
+    Verdict, verify_signatures,
+};
 use salus_mesh::{Ledger, LedgerError};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
 
@@ -15,6 +18,8 @@ use super::{Core, LogSummary, Notice, Pending, failure};
 const MAX_ROSTERS: usize = 4_096;
 /// Bytes of new records' entries that wait in memory for the grant that entitles this clinic. A guess: eight of the largest attachments.
 const MAX_UNPROVEN_BYTES: usize = 32 << 20;
+/// Records whose audience is judged again at once when a roster ended a key; more are left to the digestion of dirty records.
+const MAX_JUDGED_AT_ONCE: usize = 2_048;
 /// Below this a batch of signatures is verified on one thread; splitting costs about 20 µs.
 const PARALLEL_FROM: usize = 64;
 
@@ -81,7 +86,12 @@ impl Ledger for CoreLedger {
             .map_err(|error| failed(&error))
     }
 
-    fn commit(&self, peer: ClinicId, entries: Vec<Vec<u8>>) -> Result<Committed, LedgerError> {
+    fn commit(
+        &self,
+        peer: ClinicId,
+        entries: Vec<Vec<u8>>,
+        statements: Vec<(LogId, Vec<u8>)>,
+    ) -> Result<Committed, LedgerError> {
         let total = entries.len() as u64;
         let decoded: Vec<Entry> = entries
             .iter()
@@ -90,7 +100,14 @@ impl Ledger for CoreLedger {
         // Signatures are judged before the core is taken: this is most of the work.
         let verified = verified(decoded);
         let refused = total - verified.len() as u64;
-        let taken = self.with(|core| core.take_in(peer, verified));
+        let stated: Vec<_> = statements
+            .into_iter()
+            .filter_map(|(log, bytes)| {
+                let statement = SignedStatement::decode(&bytes).ok()?.verify().ok()?;
+                Some((log, statement, bytes))
+            })
+            .collect();
+        let taken = self.with(|core| core.take_in(peer, verified, &stated));
         let mut committed = taken.map_err(|error| failed(&error))?;
         committed.refused += refused;
         Ok(committed)
@@ -146,12 +163,19 @@ impl Core {
         }
     }
 
-    /// The endpoint of a known clinic: what its roster certifies counts for more than what was typed here.
+    /// The endpoint of a known clinic: the one that its roster certifies now, but for one that was typed here and that the roster, as far
+    /// as it is held, has never heard of: its keys were replaced since.
     pub fn endpoint_of(&self, peer: &super::KnownPeer) -> [u8; 32] {
-        self.rosters
-            .get(peer.clinic)
-            .and_then(|roster| roster.current())
-            .map_or(peer.endpoint, |life| life.endpoint)
+        let Some(roster) = self.rosters.get(peer.clinic) else {
+            return peer.endpoint;
+        };
+        let knows_typed = roster
+            .incarnations()
+            .any(|life| life.endpoint == peer.endpoint);
+        match roster.current() {
+            Some(life) if knows_typed => life.endpoint,
+            _ => peer.endpoint,
+        }
     }
 
     fn heights_for(&mut self, peer: ClinicId, log: LogId) -> Result<Heights, ApiError> {
@@ -178,32 +202,24 @@ impl Core {
         }
         let state = self.log(log)?;
         loaded.ours = state.heights().clone();
-        // Where the peer's hash at its height is another one than ours, the chain has two histories.
-        loaded.forked = theirs
-            .iter()
-            .filter(|(chain, height)| {
-                state
-                    .entry_at(**chain, height.seq)
-                    .is_some_and(|meta| meta.hash != height.hash)
-            })
-            .map(|(chain, _)| *chain)
+        // A chain that shows the two of us different histories is sent whole: then both hold both.
+        let lacking = state.lacking(theirs);
+        let wanted: Vec<_> = lacking
+            .entries
+            .into_iter()
+            .map(|(line, seq, hash)| (line, seq, state.line_of(&hash).unwrap_or(line)))
             .collect();
-        let wanted: Vec<_> = state
-            .entries()
-            .filter(|meta| theirs.get(&meta.chain).is_none_or(|h| meta.seq > h.seq))
-            .filter(|meta| !loaded.forked.contains(&meta.chain))
-            .map(|meta| (meta.chain, meta.seq))
-            .collect();
+        loaded.forked = lacking.forked;
         let mut bytes = 0;
-        for (chain, seq) in wanted {
+        for (line, seq, named) in wanted {
             if bytes >= max_bytes && !loaded.entries.is_empty() {
                 loaded.more = true;
                 break;
             }
-            let entry = self.store.entry(log, chain, seq).map_err(failure::store)?;
+            let entry = self.store.entry(log, line, seq).map_err(failure::store)?;
             let Some(entry) = entry else { break };
             loaded.reached.insert(
-                chain,
+                named,
                 Height {
                     seq,
                     hash: entry.hash(),
@@ -213,84 +229,104 @@ impl Core {
             bytes += encoded.len();
             loaded.entries.push(encoded);
         }
+        if !loaded.more {
+            loaded.statement = self.state_of(log)?;
+        }
         Ok(loaded)
     }
 
     /// Admits verified entries from another clinic and stores the accepted ones in one transaction.
-    fn take_in(&mut self, peer: ClinicId, entries: Vec<Entry>) -> Result<Committed, ApiError> {
+    fn take_in(
+        &mut self,
+        peer: ClinicId,
+        entries: Vec<Entry>,
+        stated: &[(LogId, Statement, Vec<u8>)],
+    ) -> Result<Committed, ApiError> {
         let mut committed = Committed::default();
         let mut pending = self.begin();
         pending.foreign = true;
-        let mut waiting = self.with_unproven(entries);
-        let outcome = loop {
-            let before = waiting.len();
-            let mut still = Vec::new();
-            let mut failed = None;
-            for entry in waiting {
-                let hash = entry.hash();
-                match self.take_in_one(&entry) {
-                    Ok(Verdict::Accepted) => {
-                        pending.touched.insert(entry.header().log);
-                        pending.batch.entries.push(entry);
-                        committed.accepted += 1;
+        // Rosters that retired somebody or closed a chain: what these wrote may count no more.
+        let mut ended: BTreeSet<LogId> = BTreeSet::new();
+        // In the order given; one that lacks another is looked at again when that one has come.
+        let mut ready: VecDeque<Entry> = self.with_unproven(entries).into();
+        let mut waiting: BTreeMap<EntryHash, Vec<Entry>> = BTreeMap::new();
+        let mut outcome = Ok(());
+        while let Some(entry) = ready.pop_front() {
+            let hash = entry.hash();
+            let (log, chain) = (entry.header().log, entry.header().chain);
+            match self.take_in_one(&entry) {
+                Ok(verdict @ (Verdict::Accepted | Verdict::Forked { .. })) => {
+                    if let Verdict::Forked { other } = verdict {
+                        committed.forked.push((log, chain));
+                        tracing::warn!(%chain, seq = entry.header().seq, %other, "a chain shows two histories; both are kept");
                     }
-                    Ok(Verdict::Duplicate) => committed.duplicate += 1,
-                    Ok(Verdict::Pending { .. }) => still.push(entry),
-                    Ok(Verdict::Refused(refusal)) => {
-                        committed.refused += 1;
-                        pending
-                            .batch
-                            .refused
-                            .push((hash, refusal.to_string().into_bytes()));
+                    if matches!(entry.header().kind, Kind::Retire | Kind::Incarnation) {
+                        ended.insert(log);
                     }
-                    Ok(Verdict::Equivocation { other }) => {
-                        committed.refused += 1;
-                        committed
-                            .forked
-                            .push((entry.header().log, entry.header().chain));
-                        tracing::warn!(chain = %entry.header().chain, seq = entry.header().seq, %other, "a chain shows two histories");
-                        // Header and signatures are the evidence; the payload would only make it large.
-                        pending
-                            .batch
-                            .refused
-                            .push((hash, entry.without_payload().encode()));
-                    }
-                    // A damaged log takes nothing more; the others go on.
-                    Err(error) if error.kind == ErrorKind::Integrity => {
-                        tracing::warn!(%error, "entries for a damaged log are not taken in");
-                        committed.refused += 1;
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
+                    pending.touched.insert(log);
+                    pending.keep(self.line_of(log, &entry), entry);
+                    committed.accepted += 1;
+                    ready.extend(waiting.remove(&hash).unwrap_or_default());
+                }
+                Ok(Verdict::Duplicate) => committed.duplicate += 1,
+                Ok(Verdict::Pending { missing }) => {
+                    let first = missing.first().copied().unwrap_or(hash);
+                    waiting.entry(first).or_default().push(entry);
+                }
+                Ok(Verdict::Refused(refusal)) => {
+                    committed.refused += 1;
+                    let row = (hash, refusal.to_string().into_bytes());
+                    pending.batch.refused.push(row);
+                }
+                Ok(Verdict::Equivocation { other }) => {
+                    committed.evidence += 1;
+                    committed.forked.push((log, chain));
+                    tracing::warn!(%chain, seq = entry.header().seq, %other, "a chain shows more histories than are kept");
+                    // Header and signatures are the evidence; the payload would only make it large.
+                    let row = (hash, entry.without_payload().encode());
+                    pending.batch.refused.push(row);
+                }
+                // A damaged log takes nothing more; the others go on.
+                Err(error) if error.kind == ErrorKind::Integrity => {
+                    tracing::warn!(%error, "entries for a damaged log are not taken in");
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
                 }
             }
-            if let Some(error) = failed {
-                break Err(error);
-            }
-            if still.is_empty() || still.len() == before {
-                committed.pending = still.len() as u64;
-                let waiting: BTreeSet<LogId> =
-                    still.iter().map(|entry| entry.header().log).collect();
-                committed.waiting = waiting.into_iter().collect();
-                break Ok(());
-            }
-            waiting = still;
-        };
+        }
+        committed.pending = waiting.values().map(|entries| entries.len() as u64).sum();
+        let lacking: BTreeSet<LogId> = waiting
+            .values()
+            .flatten()
+            .map(|entry| entry.header().log)
+            .collect();
+        committed.waiting = lacking.into_iter().collect();
         if let Err(error) = outcome {
             self.abandon(&pending);
             return Err(error);
         }
         self.set_unproven_aside(&mut pending, &mut committed);
+        self.judge_again_after(&ended, &mut pending);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
                 pending.batch.dirty.push(*log);
             }
         }
+        if let Err(error) = self.keep_statements(peer, stated, &mut pending) {
+            self.abandon(&pending);
+            return Err(error);
+        }
         let touched = pending.touched.clone();
         let records = !pending.batch.dirty.is_empty();
-        if !pending.batch.entries.is_empty() || !pending.batch.refused.is_empty() {
+        let batch = &pending.batch;
+        let nothing = batch.entries.is_empty()
+            && batch.forks.is_empty()
+            && batch.refused.is_empty()
+            && batch.statements.is_empty()
+            && batch.meta.is_empty();
+        if !nothing {
             self.commit(pending)?;
         }
         for log in touched {
@@ -303,6 +339,43 @@ impl Core {
         }
         tracing::debug!(%peer, accepted = committed.accepted, pending = committed.pending, refused = committed.refused, "entries taken in");
         Ok(committed)
+    }
+
+    /// Where an entry that was just admitted is kept.
+    fn line_of(&mut self, log: LogId, entry: &Entry) -> ChainId {
+        let chain = entry.header().chain;
+        self.log(log)
+            .ok()
+            .and_then(|state| state.entry_meta(&entry.hash()))
+            .map_or(chain, |meta| meta.line)
+    }
+
+    /// Marks the records that a clinic may have written to, whose roster ended a key: documents, index and audience are made again
+    /// where something in them no longer counts.
+    fn judge_again_after(&mut self, rosters: &BTreeSet<LogId>, pending: &mut Pending) {
+        let clinics: Vec<ClinicId> = rosters
+            .iter()
+            .filter_map(|log| self.rosters.log(*log)?.home())
+            .collect();
+        if clinics.is_empty() {
+            return;
+        }
+        let concerned: Vec<LogId> = self
+            .logs
+            .summaries()
+            .iter()
+            .filter(|(_, summary)| !summary.roster)
+            .filter(|(_, summary)| {
+                clinics
+                    .iter()
+                    .any(|clinic| summary.may_hold(clinic) || summary.owner == *clinic)
+            })
+            .map(|(log, _)| *log)
+            .collect();
+        if concerned.len() <= MAX_JUDGED_AT_ONCE {
+            pending.touched.extend(concerned.iter().copied());
+        }
+        pending.batch.dirty.extend(concerned);
     }
 
     fn take_in_one(&mut self, entry: &Entry) -> Result<Verdict, ApiError> {
@@ -353,16 +426,15 @@ impl Core {
         if unproven.is_empty() {
             return;
         }
-        let entries = std::mem::take(&mut pending.batch.entries);
-        for entry in entries {
+        let aside = |entry: &Entry| unproven.contains(&entry.header().log);
+        let batch = &mut pending.batch;
+        let trunks = batch.entries.extract_if(.., |entry| aside(entry));
+        let forks = batch.forks.extract_if(.., |(_, entry)| aside(entry));
+        for entry in trunks.chain(forks.map(|(_, entry)| entry)) {
+            committed.accepted = committed.accepted.saturating_sub(1);
+            committed.pending += 1;
             let log = entry.header().log;
-            if unproven.contains(&log) {
-                committed.accepted = committed.accepted.saturating_sub(1);
-                committed.pending += 1;
-                self.unproven.entry(log).or_default().push(entry);
-            } else {
-                pending.batch.entries.push(entry);
-            }
+            self.unproven.entry(log).or_default().push(entry);
         }
         for log in unproven {
             self.logs.forget(&log);
@@ -394,6 +466,13 @@ impl Core {
         }
         self.transact(|core, pending| {
             for log in now {
+                // Whoever may hold it is judged again, too.
+                pending.touched.insert(log);
+                let me = core.me();
+                if core.log(log)?.right_of(me).is_none() {
+                    core.hide(log, pending);
+                    continue;
+                }
                 let readable = core.newest_key(log).is_ok();
                 if !readable {
                     // A custodian's copy: nothing to show, nothing to index.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lru::LruCache;
 use minicbor::{Decode, Encode};
 use salus_api::ApiError;
-use salus_audit::{ClinicId, Entry, LogId, LogKind, LogState, Right};
+use salus_audit::{ClinicId, LogId, LogKind, LogState, Right, Rosters};
 use salus_store::Store;
 
 use super::failure;
@@ -119,11 +119,18 @@ impl LogBook {
         self.summaries.insert(log, summary);
     }
 
-    /// The state of a log, folded from its stored entries where it is not open yet; empty for a log that is not held.
-    pub fn state(&mut self, log: LogId, store: &Store) -> Result<&mut LogState, ApiError> {
+    /// The state of a log, folded from its stored entries where it is not open yet, and judged by the rosters as they are; empty for a
+    /// log that is not held.
+    pub fn state(
+        &mut self,
+        log: LogId,
+        store: &Store,
+        rosters: &Rosters,
+    ) -> Result<&mut LogState, ApiError> {
         if !self.open.contains(&log) {
             let state = if self.summaries.contains_key(&log) {
-                let state = LogState::replay(log, stored_entries(log, store)?);
+                let entries = store.log_entries_for_replay(log).map_err(failure::store)?;
+                let state = LogState::replay(log, entries);
                 let summary = self.summaries.get(&log);
                 if summary.is_some_and(|s| s.digest != state.digest()) {
                     return Err(ApiError::integrity(format!(
@@ -139,14 +146,17 @@ impl LogBook {
             };
             self.open.put(log, state);
         }
-        self.open
+        let state = self
+            .open
             .get_mut(&log)
-            .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))
+            .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))?;
+        state.settle(rosters);
+        Ok(state)
     }
 
     /// Hands over the state of a log that is kept elsewhere: a roster's.
     pub fn take(&mut self, log: LogId, store: &Store) -> Result<LogState, ApiError> {
-        self.state(log, store)?;
+        self.state(log, store, &Rosters::default())?;
         self.open
             .pop(&log)
             .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))
@@ -163,19 +173,4 @@ impl LogBook {
     pub fn forget(&mut self, log: &LogId) {
         self.open.pop(log);
     }
-}
-
-/// A log's entries as a state is folded from them: control entries with their bodies, clinical ones without.
-fn stored_entries(log: LogId, store: &Store) -> Result<Vec<Entry>, ApiError> {
-    let mut entries = store.log_headers(log).map_err(failure::store)?;
-    for entry in entries
-        .iter_mut()
-        .filter(|entry| entry.header().kind.is_clear())
-    {
-        let (chain, seq) = (entry.header().chain, entry.header().seq);
-        if let Some(whole) = store.entry(log, chain, seq).map_err(failure::store)? {
-            *entry = whole;
-        }
-    }
-    Ok(entries)
 }

@@ -6,14 +6,22 @@
 //!
 //! A failed commit leaves nothing behind: every log and document it touched is forgotten and read again from the store.
 
+mod at;
+mod conflicts;
 mod documents;
 mod edits;
 pub mod failure;
 mod import;
 mod index;
+mod keys;
 mod ledger;
+mod links;
 mod logs;
 mod people;
+mod proofs;
+mod rights;
+mod staffing;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -27,6 +35,7 @@ use salus_audit::{
     ActorId, Body, ChainId, ClinicId, Control, Draft, Entry, EntryHash, LogId, LogState, Rosters,
     Scope, SigningKey, Tree, Verdict,
 };
+use salus_sandbox::Sandbox;
 use salus_store::{Batch, Store};
 use salus_sync::Changed;
 use salus_vault::{EpochKey, NodeSecrets, seal_payload};
@@ -39,6 +48,7 @@ pub use ledger::CoreLedger;
 use logs::LogBook;
 pub use logs::LogSummary;
 pub use people::{KnownPeer, log_right, roster_role};
+pub use verify::verify_all;
 
 /// Tells the time, milliseconds since 1970-01-01 UTC: passed in, so that tests choose it.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -83,7 +93,7 @@ impl FlushSignal {
 
 /// The clinic.
 pub struct Core {
-    store: Store,
+    store: Arc<Store>,
     chain: SigningKey,
     me: ClinicId,
     rosters: Rosters,
@@ -97,15 +107,29 @@ pub struct Core {
     version: u64,
     /// Entries of records that nothing has entitled this clinic to yet.
     unproven: BTreeMap<LogId, Vec<Entry>>,
+    sandbox: Arc<Sandbox>,
+    stated: statements::StatedTime,
 }
 
 /// What is to be committed in one transaction, and what to do once it is.
 pub(crate) struct Pending {
     pub(crate) batch: Batch,
     touched: BTreeSet<LogId>,
-    rows: Vec<(LogId, IndexRow)>,
+    /// Rows of the index as they will be; none where a record is no longer to be shown.
+    rows: Vec<(LogId, Option<IndexRow>)>,
     tree: Tree,
     foreign: bool,
+}
+
+impl Pending {
+    /// Keeps an admitted entry on its line: its chain's own, or that of a second history.
+    fn keep(&mut self, line: ChainId, entry: Entry) {
+        if line == entry.header().chain {
+            self.batch.entries.push(entry);
+        } else {
+            self.batch.forks.push((line, entry));
+        }
+    }
 }
 
 /// A body on its way into an entry.
@@ -134,16 +158,15 @@ impl Core {
                     .hint("restore the data folder from a backup")
             })?;
         let logs = LogBook::load(&store)?;
-        let mut tree = Tree::new();
-        for leaf in store.own_leaves(0).map_err(failure::store)? {
-            tree.append(leaf);
-        }
+        let tree = store.own_tree().map_err(failure::store)?;
         let entries = logs.summaries().values().map(|s| s.entries).sum();
+        let stated = statements::StatedTime::load(&store)?;
         let mut core = Self {
             me,
             logs,
             tree,
             entries,
+            stated,
             ..Self::fresh(store, chain, clock, notices)
         };
         core.load_rosters()?;
@@ -164,7 +187,7 @@ impl Core {
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         Self {
-            store,
+            store: Arc::new(store),
             chain,
             me: ClinicId::from_bytes([0; 32]),
             rosters: Rosters::default(),
@@ -176,6 +199,8 @@ impl Core {
             entries: 0,
             version: 0,
             unproven: BTreeMap::new(),
+            sandbox: crate::hostile::sandbox(),
+            stated: statements::StatedTime::default(),
         }
     }
 
@@ -258,6 +283,11 @@ impl Core {
         &self.store
     }
 
+    /// The store itself, for work that must not hold the core: it makes its own consistent picture.
+    pub fn store_handle(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     fn opened(&mut self) -> Result<&mut Opened, ApiError> {
         self.opened.as_mut().ok_or_else(|| {
             ApiError::refused("the node is locked")
@@ -270,7 +300,9 @@ impl Core {
         if let Some(state) = self.rosters.log(log) {
             return Ok(state);
         }
-        self.logs.state(log, &self.store).map(|state| &*state)
+        self.logs
+            .state(log, &self.store, &self.rosters)
+            .map(|state| &*state)
     }
 
     /// Judges an entry and adds it to the state of its log. `roster` says where a new log would begin.
@@ -281,7 +313,7 @@ impl Core {
         }
         Ok(self
             .logs
-            .state(log, &self.store)?
+            .state(log, &self.store, &self.rosters)?
             .admit(entry, &self.rosters))
     }
 
@@ -348,7 +380,7 @@ impl Core {
                 .iter()
                 .map(|(log, summary)| (*log, documents::encoded(summary))),
         );
-        let count = pending.batch.entries.len() as u64;
+        let count = (pending.batch.entries.len() + pending.batch.forks.len()) as u64;
         let mut batch = std::mem::take(&mut pending.batch);
         batch.index_key = self.opened.as_ref().map(|opened| opened.index_key.clone());
         if let Err(error) = self.store.commit(batch) {
@@ -369,7 +401,12 @@ impl Core {
         if let Some(opened) = &mut self.opened {
             let ids: Vec<LogId> = pending.rows.iter().map(|(log, _)| *log).collect();
             for (log, row) in pending.rows {
-                opened.index.set(log, row);
+                match row {
+                    Some(row) => opened.index.set(log, row),
+                    None => {
+                        opened.index.remove(&log);
+                    }
+                }
             }
             if !ids.is_empty() {
                 self.notify(Notice::Patients(ids));
@@ -474,7 +511,7 @@ impl Core {
         }
         let index = pending.tree.append(entry.leaf());
         pending.batch.own_leaves.push((index, entry.leaf()));
-        pending.batch.entries.push(entry.clone());
+        pending.keep(chain, entry.clone());
         Ok(entry)
     }
 }

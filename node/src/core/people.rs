@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use minicbor::{Decode, Encode};
-use salus_api::{ApiError, ClinicView, GrantView, StaffView};
-use salus_audit::{ActorId, ClinicId, Control, LogId, Right, Role, SigningKey};
-use salus_vault::wrap_epoch_key;
+use salus_api::{ApiError, ClinicView, StaffView};
+use salus_audit::{ActorId, ClinicId, Control, Right, Role, SigningKey};
 
 use super::{Core, Said, Staff, documents, failure};
 
@@ -75,31 +74,6 @@ impl Core {
         })?;
         self.me = clinic;
         Ok(clinic)
-    }
-
-    /// Certifies a person in the roster. The caller has sealed the key in the vault before: a slot without a certificate is
-    /// harmless, a certificate without a slot is a person who cannot work.
-    pub fn certify(
-        &mut self,
-        who: &Staff,
-        name: &str,
-        key: ActorId,
-        roles: Vec<Role>,
-    ) -> Result<(), ApiError> {
-        let log = self
-            .rosters
-            .get(self.me)
-            .map(|roster| roster.log())
-            .ok_or_else(|| ApiError::integrity("this clinic's own roster is missing"))?;
-        let certify = Control::Certify {
-            key,
-            name: name.to_owned(),
-            roles,
-        };
-        self.transact(|core, pending| {
-            core.append(pending, &who.key, log, None, Said::Clear(&certify))
-                .map(|_| ())
-        })
     }
 
     /// Whether a person of this name is certified and not retired.
@@ -305,80 +279,6 @@ impl Core {
     /// Whether a clinic's roster, and with it its keys, is held.
     pub fn knows_roster(&self, clinic: ClinicId) -> bool {
         self.rosters.get(clinic).is_some()
-    }
-
-    /// Entitles a clinic to a record; `false` where it is entitled to as much already.
-    pub fn grant(
-        &mut self,
-        who: &Staff,
-        log: LogId,
-        clinic: ClinicId,
-        right: Right,
-    ) -> Result<bool, ApiError> {
-        if right == Right::Home {
-            return Err(ApiError::usage("a record's home is not granted")
-                .hint("grant write, read or custodian"));
-        }
-        if self
-            .log(log)?
-            .right_of(clinic)
-            .is_some_and(|held| held >= right)
-        {
-            return Ok(false);
-        }
-        let (epoch, key) = self.newest_key(log)?;
-        let hpke = self
-            .rosters
-            .get(clinic)
-            .and_then(|roster| roster.current())
-            .map(|life| life.hpke)
-            .ok_or_else(|| {
-                ApiError::failed(format!(
-                    "the keys of {} are not known here yet",
-                    self.clinic_name(clinic)
-                ))
-                .hint("sync with it once (`salus sync`), then grant again")
-            })?;
-        let wrapped = if right == Right::Custodian {
-            Vec::new()
-        } else {
-            wrap_epoch_key(&hpke, log, epoch, clinic, &key)
-                .map_err(|e| ApiError::failed(format!("the record's key cannot be wrapped: {e}")))?
-        };
-        let grant = Control::Grant {
-            clinic,
-            right,
-            epoch,
-            wrapped,
-        };
-        self.transact(|core, pending| {
-            core.append(pending, &who.key, log, None, Said::Clear(&grant))?;
-            Ok(true)
-        })
-    }
-
-    /// Who is entitled to a record.
-    pub fn grants(&mut self, log: LogId) -> Result<Vec<GrantView>, ApiError> {
-        let state = self.log(log)?;
-        let grants: Vec<_> = state
-            .grants()
-            .iter()
-            .filter_map(|grant| {
-                state
-                    .entry_meta(&grant.entry)
-                    .map(|meta| (grant.clone(), meta.clone()))
-            })
-            .collect();
-        Ok(grants
-            .into_iter()
-            .map(|(grant, meta)| GrantView {
-                clinic: grant.clinic.to_string(),
-                name: self.clinic_name(grant.clinic),
-                right: api_right(grant.right),
-                by: self.actor_name(meta.chain, meta.actor),
-                time_ms: meta.time_ms,
-            })
-            .collect())
     }
 }
 

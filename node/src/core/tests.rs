@@ -12,7 +12,7 @@ use salus_store::Store;
 use salus_vault::{Argon2Params, Unlocked, VaultFile, generate_signing_key};
 use tokio::sync::mpsc;
 
-use super::{Core, CoreLedger, Imported, Notice, Prepared, Source, Staff, ToImport};
+use super::{Core, CoreLedger, Imported, Notice, Prepared, Source, Staff, ToImport, verify_all};
 use crate::folder::Folder;
 use crate::made_up;
 use crate::setup::{InitOptions, init};
@@ -102,7 +102,7 @@ impl Clinic {
         self.vault
             .add_staff(&self.unlocked, name, PASSPHRASE, key.clone(), params)
             .unwrap();
-        self.with(|core, who| core.certify(who, name, key.actor(), vec![role]))
+        self.with(|core, who| core.certify(&who.key, name, key.actor(), vec![role]))
             .unwrap();
         Staff {
             name: name.to_owned(),
@@ -124,10 +124,20 @@ impl Clinic {
         for item in catalog {
             let theirs = there.heights(me, &[item.log]).unwrap().remove(0);
             let loaded = here.load(them, item.log, &theirs, usize::MAX).unwrap();
-            let committed = there.commit(me, loaded.entries).unwrap();
+            let committed = there.commit(me, loaded.entries, Vec::new()).unwrap();
             assert_eq!((committed.refused, committed.pending), (0, 0));
         }
         other.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    }
+
+    /// The same clinic a second time, from a copy of its store.
+    fn twin(&self, folder: &std::path::Path) -> Clinic {
+        std::fs::create_dir_all(folder).unwrap();
+        for entry in std::fs::read_dir(self.folder.root()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        Self::open(Folder::new(folder))
     }
 
     fn heights(&self, log: LogId) -> Heights {
@@ -174,7 +184,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(view.content.patient.phone.as_deref(), Some("555-0101"));
     assert_eq!(view.row.family, "Okafor");
     assert!(view.verified);
-    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    let report = verify_all(&clinic.core, |_, _| {}).unwrap();
     assert!(report.ok, "{:?}", report.problems);
 }
 
@@ -232,7 +242,8 @@ fn two_clinics_edit_apart_and_converge() {
         .map(|v| (v.author.as_str(), v.clinic.as_str()))
         .collect();
     assert!(authors.contains(&("Dr. Alpha", "Alpha")) && authors.contains(&("Dr. Beta", "Beta")));
-    b.with(|core, who| core.resolve(who, log, "patient/phone", 1))
+    let choice = at_b.conflicts[0].values[0].value.clone();
+    b.with(|core, who| core.resolve(who, log, "patient/phone", choice, None))
         .unwrap();
     b.carry_to(&a);
     let settled = a.with(|core, _| core.show(log)).unwrap();
@@ -242,7 +253,7 @@ fn two_clinics_edit_apart_and_converge() {
         at_b.conflicts[0].values[0].value
     );
     for clinic in [&a, &b] {
-        let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+        let report = verify_all(&clinic.core, |_, _| {}).unwrap();
         assert!(report.ok, "{:?}", report.problems);
     }
 }
@@ -278,7 +289,7 @@ fn entries_of_a_record_that_was_not_granted_are_not_kept() {
         .unwrap();
     assert!(!entries.entries.is_empty());
     let there = CoreLedger::new(Arc::clone(&b.core));
-    let committed = there.commit(me, entries.entries).unwrap();
+    let committed = there.commit(me, entries.entries, Vec::new()).unwrap();
     assert_eq!(committed.accepted, 0);
     assert!(b.with(|core, _| core.log(log).unwrap().is_empty()));
 }
@@ -304,7 +315,7 @@ fn a_large_record_arrives_though_its_grant_comes_frames_later() {
         // One entry a frame: the grant is in the last one.
         let loaded = here.load(them, log, &reached, 1).unwrap();
         reached = loaded.reached;
-        let committed = there.commit(me, loaded.entries).unwrap();
+        let committed = there.commit(me, loaded.entries, Vec::new()).unwrap();
         assert_eq!(committed.refused, 0);
         frames += 1;
         if !loaded.more {
@@ -328,7 +339,7 @@ fn a_look_in_between_skips_no_edit_that_came_by_sync() {
     let here = CoreLedger::new(Arc::clone(&a.core));
     let there = CoreLedger::new(Arc::clone(&b.core));
     let loaded = here.load(them, log, &theirs, usize::MAX).unwrap();
-    there.commit(me, loaded.entries).unwrap();
+    there.commit(me, loaded.entries, Vec::new()).unwrap();
     // Stored and not digested yet: a look must not pass over it.
     b.with(|core, who| core.log_look(who, log, "history shown"))
         .unwrap();
@@ -387,7 +398,7 @@ fn a_nurse_writes_notes_and_no_diagnosis() {
     let view = clinic.with(|core, _| core.show(log)).unwrap();
     assert!(view.content.conditions.is_empty());
     assert_eq!(view.content.notes.len(), 1);
-    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    let report = verify_all(&clinic.core, |_, _| {}).unwrap();
     assert!(report.ok, "{:?}", report.problems);
 }
 
@@ -449,7 +460,7 @@ fn importing_again_changes_nothing_and_newer_files_update() {
         2,
         "both sources are kept as received"
     );
-    let report = clinic.with(|core, _| core.verify(None, |_, _| {})).unwrap();
+    let report = verify_all(&clinic.core, |_, _| {}).unwrap();
     assert!(report.ok, "{:?}", report.problems);
 }
 
@@ -475,4 +486,161 @@ fn a_locked_core_shows_nothing_and_still_takes_entries_in() {
     b.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
     let view = b.with(|core, _| core.show(log)).unwrap();
     assert_eq!(view.content.notes[0].text, "while Beta was locked");
+}
+
+/// What one clinic holds of a log, as its peer gets it.
+fn all_of(clinic: &Clinic, log: LogId) -> Vec<Vec<u8>> {
+    let me = clinic.with(|core, _| core.me());
+    clinic
+        .with(|core, _| core.load_for(me, log, &Heights::new(), usize::MAX))
+        .unwrap()
+        .entries
+}
+
+fn notes(clinic: &Clinic, log: LogId) -> Vec<String> {
+    let view = clinic.with(|core, _| core.show(log)).unwrap();
+    let mut texts: Vec<String> = view.content.notes.into_iter().map(|n| n.text).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn a_revoked_clinic_that_sets_its_clock_back_is_not_believed() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    b.with(|core, who| core.note(who, log, "entitled")).unwrap();
+    b.carry_to(&a);
+    let them = b.with(|core, _| core.me());
+    assert!(a.with(|core, who| core.revoke(who, log, them)).unwrap());
+    // A year back: the note claims to be older than the grant itself.
+    b.now.fetch_sub(365 * 86_400_000, Ordering::Relaxed);
+    b.with(|core, who| core.note(who, log, "back-dated"))
+        .unwrap();
+    let me = b.with(|core, _| core.me());
+    let there = CoreLedger::new(Arc::clone(&a.core));
+    there.commit(me, all_of(&b, log), Vec::new()).unwrap();
+    a.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    assert_eq!(notes(&a, log), ["entitled"]);
+    let rows = a.with(|core, _| core.history(log, 100, true)).unwrap();
+    assert_eq!(rows.iter().filter(|row| row.void.is_some()).count(), 1);
+    let clinic = &a;
+    let report = verify_all(&clinic.core, |_, _| {}).unwrap();
+    assert!(report.ok, "{:?}", report.problems);
+    // Nothing that is written now leaves for it, and it could not read it.
+    a.with(|core, who| core.note(who, log, "for others"))
+        .unwrap();
+    let ledger = CoreLedger::new(Arc::clone(&a.core));
+    assert!(ledger.heights(them, &[log]).unwrap()[0].is_empty());
+    let stolen = CoreLedger::new(Arc::clone(&b.core));
+    stolen
+        .commit(a.with(|core, _| core.me()), all_of(&a, log), Vec::new())
+        .unwrap();
+    b.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    let epochs = b.with(|core, _| core.log(log).unwrap().epochs().count());
+    assert_eq!(epochs, 2);
+    let readable = b.with(|core, _| core.newest_key(log).unwrap().0);
+    let newest = b.with(|core, _| core.log(log).unwrap().current_epoch().unwrap());
+    assert_ne!(readable, newest, "the new epoch is unreadable to it");
+}
+
+#[test]
+fn work_that_a_third_clinic_built_on_survives_the_revocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = ["Alpha", "Beta", "Gamma"].map(|name| Clinic::found(dir.path(), name));
+    for (x, y) in [(&a, &b), (&a, &c), (&b, &a), (&b, &c), (&c, &a), (&c, &b)] {
+        x.carry_to(y);
+    }
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    share(&a, &c, log, Right::Write);
+    a.carry_to(&b);
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.revoke(who, log, them)).unwrap();
+    // Neither Beta nor Gamma knows yet.
+    b.with(|core, who| core.note(who, log, "honest")).unwrap();
+    b.carry_to(&c);
+    c.with(|core, who| core.note(who, log, "built on it"))
+        .unwrap();
+    b.with(|core, who| core.note(who, log, "nobody built on this"))
+        .unwrap();
+    b.carry_to(&c);
+    a.carry_to(&c);
+    c.carry_to(&a);
+    for clinic in [&a, &c] {
+        assert_eq!(notes(clinic, log), ["built on it", "honest"]);
+        let report = verify_all(&clinic.core, |_, _| {}).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+    assert_eq!(a.heights(log), c.heights(log));
+}
+
+#[test]
+fn a_chain_that_shows_two_histories_is_kept_and_told_of_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = ["Alpha", "Beta", "Gamma"].map(|name| Clinic::found(dir.path(), name));
+    for (x, y) in [(&a, &b), (&a, &c), (&b, &a), (&b, &c), (&c, &a), (&c, &b)] {
+        x.carry_to(y);
+    }
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    share(&a, &c, log, Right::Write);
+    a.carry_to(&b);
+    // Gamma's folder is copied, and both copies write.
+    let twin = c.twin(&dir.path().join("twin"));
+    c.with(|core, who| core.note(who, log, "one history"))
+        .unwrap();
+    twin.with(|core, who| core.note(who, log, "another"))
+        .unwrap();
+    c.carry_to(&a);
+    twin.carry_to(&b);
+    // Both are built on before anybody knows.
+    a.with(|core, who| core.note(who, log, "Alpha's")).unwrap();
+    b.with(|core, who| core.note(who, log, "Beta's")).unwrap();
+    for _ in 0..3 {
+        a.carry_to(&b);
+        b.carry_to(&a);
+    }
+    assert_eq!(a.heights(log), b.heights(log));
+    assert_eq!(notes(&a, log), notes(&b, log));
+    // One history stands in the document, the same one everywhere, with what was built on it; what was built on the other is told of.
+    assert_eq!(notes(&a, log).len(), 2);
+    for clinic in [&a, &b] {
+        let view = clinic.with(|core, _| core.show(log)).unwrap();
+        assert!(!view.verified);
+        assert!(
+            view.warnings
+                .iter()
+                .any(|text| text.contains("two histories")),
+            "{:?}",
+            view.warnings
+        );
+        assert_eq!(view.problems.len(), 2, "{:?}", view.problems);
+        let report = verify_all(&clinic.core, |_, _| {}).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+    // It holds after a restart.
+    let a = a.reopen();
+    assert!(!a.with(|core, _| core.show(log)).unwrap().verified);
+    assert_eq!(a.heights(log), b.heights(log));
+}
+
+#[test]
+fn a_quarantined_edit_is_held_out_at_every_clinic() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    b.with(|core, who| core.note(who, log, "rubbish")).unwrap();
+    b.carry_to(&a);
+    let hash = a.with(|core, _| core.history(log, 1, true)).unwrap()[0]
+        .hash
+        .clone();
+    a.with(|core, who| core.quarantine(who, log, &hash[..12], "rubbish"))
+        .unwrap();
+    a.carry_to(&b);
+    for clinic in [&a, &b] {
+        assert!(notes(clinic, log).is_empty());
+    }
+    let refused = b.with(|core, who| core.quarantine(who, log, &hash[..12], "no home"));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
 }

@@ -1,21 +1,30 @@
 //! `audit verify`: everything that is stored, judged again from nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use salus_api::{ApiError, Problem, VerifyReport};
-use salus_audit::{Entry, LogId, Rosters, Verdict, verify_signatures};
+use salus_audit::{
+    ChainId, Entry, EntryHash, LogId, LogState, Rosters, Tree, Verdict, verify_signatures,
+};
+use salus_store::Store;
 
 use super::{Core, LogSummary, failure};
+use crate::node::lock;
 
 /// Problems that are listed; more are counted.
 const MAX_PROBLEMS: usize = 1_000;
-/// Bytes read from the store at a time.
-const READ_BYTES: usize = 8 << 20;
+/// Entries that a worker judges at a time: enough for a batch of signatures, few enough for memory.
+const ENTRIES_AT_ONCE: usize = 4_096;
 
 #[derive(Default)]
 struct Findings {
     report: VerifyReport,
     more: u64,
+    seen: BTreeSet<LogId>,
+    missing: Vec<LogId>,
 }
 
 impl Findings {
@@ -29,6 +38,36 @@ impl Findings {
             });
         } else {
             self.more += 1;
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, what: impl Into<String>) {
+        let header = entry.header();
+        self.add(
+            &header.log.to_string(),
+            &header.chain.to_string(),
+            header.seq,
+            what,
+        );
+    }
+
+    fn store(&mut self, problem: &salus_store::Problem) {
+        let text = |id: Option<String>| id.unwrap_or_default();
+        self.add(
+            &text(problem.log.map(|log| log.to_string())),
+            &text(problem.chain.map(|chain| chain.to_string())),
+            problem.seq.unwrap_or(0),
+            format!("{}: {}", problem.table, problem.what),
+        );
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.report.logs += other.report.logs;
+        self.report.entries += other.report.entries;
+        self.more += other.more;
+        self.seen.extend(other.seen);
+        for problem in other.report.problems {
+            self.add(&problem.log, &problem.chain, problem.seq, problem.what);
         }
     }
 
@@ -48,207 +87,85 @@ impl Findings {
 }
 
 impl Core {
-    /// Verifies one record, or everything: each stored value opens, each entry's hash, signatures, place, rights and payload hold,
-    /// each summary is what its entries say, each leaf of this node's tree resolves to an entry, each open document is
-    /// what its entries make.
-    pub fn verify(
-        &mut self,
-        only: Option<LogId>,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<VerifyReport, ApiError> {
+    /// What the store has found wrong with itself so far, in words.
+    pub fn store_problems(&self) -> Vec<String> {
+        self.store
+            .problems()
+            .iter()
+            .map(|problem| format!("{}: {}", problem.table, problem.what))
+            .collect()
+    }
+
+    /// Records whose documents and index rows are behind their logs.
+    pub fn dirty_count(&self) -> usize {
+        self.store.dirty_logs().len()
+    }
+
+    /// Refused entries that are kept aside.
+    pub fn refused_count(&self) -> Result<usize, ApiError> {
+        Ok(self.store.refused().map_err(failure::store)?.len())
+    }
+
+    /// Verifies one record: each entry's hash, signatures, place, rights and payload, the log's summary, and the document that is shown.
+    pub fn verify_record(&mut self, log: LogId) -> Result<VerifyReport, ApiError> {
         let mut findings = Findings::default();
-        if only.is_none() {
-            for problem in self.store.check_integrity().map_err(failure::store)? {
-                findings.add(
-                    &problem.log.map(|log| log.to_string()).unwrap_or_default(),
-                    &problem
-                        .chain
-                        .map(|chain| chain.to_string())
-                        .unwrap_or_default(),
-                    problem.seq.unwrap_or(0),
-                    format!("{}: {}", problem.table, problem.what),
-                );
+        let rosters = self.rosters_again(&mut findings)?;
+        let name = log.to_string();
+        let summary = self.logs.summary(&log).cloned();
+        let (headers, problems) = self.store.log_headers_intact(log).map_err(failure::store)?;
+        for problem in problems {
+            findings.store(&problem);
+        }
+        let mut entries = Vec::with_capacity(headers.len());
+        for (line, header) in headers {
+            // With its payload, so that this is compared with its hash, too.
+            match self.store.entry(log, line, header.header().seq) {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => findings.entry(&header, "the entry is missing"),
+                Err(error) => findings.entry(&header, error.to_string()),
             }
         }
-        let all: Vec<(LogId, LogSummary)> = self
-            .logs
-            .summaries()
-            .iter()
-            .map(|(log, s)| (*log, s.clone()))
-            .collect();
-        let total: u64 = all
-            .iter()
-            .filter(|(log, _)| only.is_none_or(|only| only == *log))
-            .map(|(_, s)| s.entries)
-            .sum();
-        // Rosters first, from nothing: records are judged by them.
-        let mut rosters = Rosters::default();
-        let mut own_leaves: BTreeMap<u64, [u8; 32]> = BTreeMap::new();
-        let (rosters_of, records): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, s)| s.roster);
-        let mut done = 0;
-        for (log, summary) in rosters_of.into_iter().chain(records) {
-            let wanted = only.is_none_or(|only| only == log);
-            if !wanted && !summary.roster {
-                continue;
-            }
-            let entries = self.read_log(log, &summary, &mut findings);
-            self.judge_again(
-                log,
-                &summary,
-                entries,
-                &mut rosters,
-                &mut own_leaves,
-                &mut findings,
-            );
-            done += summary.entries;
-            progress(done.min(total), total);
-            if wanted && !summary.roster && self.opened.is_some() {
-                self.check_document(log, &mut findings);
-            }
-        }
-        if only.is_none() {
-            self.check_tree(&own_leaves, &mut findings)?;
+        findings.report.logs += 1;
+        judge_again(log, summary.as_ref(), &entries, &rosters, &mut findings);
+        if self.opened.is_some() {
+            self.check_document(log, &name, &mut findings);
         }
         Ok(findings.finish())
     }
 
-    /// Reads every stored entry of a log, naming those that do not open.
-    fn read_log(&self, log: LogId, summary: &LogSummary, findings: &mut Findings) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let chains = match self.store.heights(log) {
-            Ok(chains) => chains,
-            Err(error) => {
-                findings.add(&log.to_string(), "", 0, error.to_string());
-                return entries;
-            }
-        };
-        let log_text = log.to_string();
-        for (chain, (count, _)) in chains {
-            let chain_text = chain.to_string();
-            let mut seq = 0;
-            while seq < count {
-                match self.store.entries(log, chain, seq..=count - 1, READ_BYTES) {
-                    Ok(read) if !read.is_empty() => {
-                        seq += read.len() as u64;
-                        entries.extend(read);
-                        continue;
-                    }
-                    // Somewhere in this stretch; one by one it is named.
-                    _ => match self.store.entry(log, chain, seq) {
-                        Ok(Some(entry)) => entries.push(entry),
-                        Ok(None) => {
-                            findings.add(&log_text, &chain_text, seq, "the entry is missing")
-                        }
-                        Err(error) => findings.add(&log_text, &chain_text, seq, error.to_string()),
-                    },
+    /// Folds every roster from nothing, its signatures verified: records are judged by them.
+    fn rosters_again(&mut self, findings: &mut Findings) -> Result<Rosters, ApiError> {
+        let mut rosters = Rosters::default();
+        let logs: Vec<(LogId, LogSummary)> = self
+            .logs
+            .summaries()
+            .iter()
+            .filter(|(_, summary)| summary.roster)
+            .map(|(log, summary)| (*log, summary.clone()))
+            .collect();
+        for (log, summary) in logs {
+            let entries: Vec<Entry> = match self.store.log_entries_for_replay(log) {
+                Ok(entries) => entries.into_iter().map(|(_, entry)| entry).collect(),
+                Err(error) => {
+                    findings.add(&log.to_string(), "", 0, error.to_string());
+                    continue;
                 }
-                seq += 1;
+            };
+            signatures(&entries, findings);
+            admit_all(&entries, findings, |entry| rosters.admit(entry));
+            let sound = rosters
+                .log(log)
+                .and_then(LogSummary::of)
+                .is_some_and(|fresh| fresh == summary);
+            if !sound {
+                findings.add(&log.to_string(), "", 0, NOT_ITS_SUMMARY);
             }
         }
-        findings.report.logs += 1;
-        if (entries.len() as u64) < summary.entries {
-            findings.add(
-                &log.to_string(),
-                "",
-                0,
-                format!(
-                    "{} of {} entries are readable",
-                    entries.len(),
-                    summary.entries
-                ),
-            );
-        }
-        entries
-    }
-
-    fn judge_again(
-        &self,
-        log: LogId,
-        summary: &LogSummary,
-        entries: Vec<Entry>,
-        rosters: &mut Rosters,
-        own_leaves: &mut BTreeMap<u64, [u8; 32]>,
-        findings: &mut Findings,
-    ) {
-        findings.report.entries += entries.len() as u64;
-        for (entry, outcome) in entries.iter().zip(verify_signatures(&entries)) {
-            if let Err(refusal) = outcome {
-                let header = entry.header();
-                findings.add(
-                    &log.to_string(),
-                    &header.chain.to_string(),
-                    header.seq,
-                    refusal.to_string(),
-                );
-            }
-            if entry.header().chain == self.chain.chain() {
-                own_leaves.insert(entry.header().tree_index, entry.leaf());
-            }
-        }
-        let mut state = salus_audit::LogState::new(log);
-        let mut waiting = entries;
-        loop {
-            let before = waiting.len();
-            let mut still = Vec::new();
-            for entry in waiting {
-                let verdict = if summary.roster {
-                    rosters.admit(&entry)
-                } else {
-                    state.admit(&entry, rosters)
-                };
-                let header = entry.header();
-                match verdict {
-                    Verdict::Accepted | Verdict::Duplicate => {}
-                    Verdict::Pending { .. } => still.push(entry),
-                    Verdict::Refused(refusal) => findings.add(
-                        &log.to_string(),
-                        &header.chain.to_string(),
-                        header.seq,
-                        refusal.to_string(),
-                    ),
-                    Verdict::Equivocation { .. } => findings.add(
-                        &log.to_string(),
-                        &header.chain.to_string(),
-                        header.seq,
-                        "the chain has two entries at this place",
-                    ),
-                }
-            }
-            waiting = still;
-            if waiting.is_empty() || waiting.len() == before {
-                break;
-            }
-        }
-        for entry in &waiting {
-            let header = entry.header();
-            findings.add(
-                &log.to_string(),
-                &header.chain.to_string(),
-                header.seq,
-                "what the entry builds on is missing",
-            );
-        }
-        let judged = if summary.roster {
-            rosters.log(log)
-        } else {
-            Some(&state)
-        };
-        let sound = judged
-            .and_then(LogSummary::of)
-            .is_some_and(|fresh| fresh == *summary);
-        if !sound {
-            findings.add(
-                &log.to_string(),
-                "",
-                0,
-                "the log's summary is not what its entries say",
-            );
-        }
+        Ok(rosters)
     }
 
     /// Rebuilds a record's document from its entries and compares it with the one that is shown.
-    fn check_document(&mut self, log: LogId, findings: &mut Findings) {
-        let name = log.to_string();
+    fn check_document(&mut self, log: LogId, name: &str, findings: &mut Findings) {
         let readable = self.log(log).is_ok_and(|state| !state.is_empty());
         if !readable || self.newest_key(log).is_err() {
             return;
@@ -256,50 +173,287 @@ impl Core {
         let shown = match self.document(log) {
             Ok(document) => {
                 for what in &document.held_out {
-                    findings.add(&name, "", 0, what.clone());
+                    findings.add(name, "", 0, what.clone());
                 }
                 document.record.heads()
             }
-            Err(error) => return findings.add(&name, "", 0, error.message),
+            Err(error) => return findings.add(name, "", 0, error.message),
         };
         match self.rebuilt_heads(log) {
             Ok(rebuilt) if rebuilt == shown => {}
             Ok(_) => findings.add(
-                &name,
+                name,
                 "",
                 0,
                 "the stored document is not what its entries make",
             ),
-            Err(error) => findings.add(&name, "", 0, error.message),
+            Err(error) => findings.add(name, "", 0, error.message),
         }
     }
+}
 
-    /// Compares this node's tree with the entries that it wrote.
-    fn check_tree(
-        &self,
-        own_leaves: &BTreeMap<u64, [u8; 32]>,
-        findings: &mut Findings,
-    ) -> Result<(), ApiError> {
-        let chain = self.chain.chain().to_string();
-        let leaves = self.store.own_leaves(0).map_err(failure::store)?;
-        for (index, leaf) in (0u64..).zip(&leaves) {
-            match own_leaves.get(&index) {
-                Some(found) if found == leaf => {}
-                Some(_) => findings.add("", &chain, index, "a leaf of the tree is another entry's"),
-                None => findings.add("", &chain, index, "a leaf of the tree has no entry"),
+const NOT_ITS_SUMMARY: &str = "the log's summary is not what its entries say";
+
+/// What the whole store is compared with, as it was when verification began.
+struct Begun {
+    store: Arc<Store>,
+    rosters: Rosters,
+    summaries: BTreeMap<LogId, LogSummary>,
+    chain: ChainId,
+    tree: Tree,
+}
+
+/// Verifies everything: each stored value opens, each entry's hash, signatures, place, rights and payload hold, each summary is what its
+/// entries say, each leaf of this node's tree resolves to an entry. The core is free meanwhile but for the beginning and the end.
+pub fn verify_all(
+    core: &Mutex<Core>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<VerifyReport, ApiError> {
+    let mut findings = Findings::default();
+    let begun = {
+        let mut core = lock(core);
+        let rosters = core.rosters_again(&mut findings)?;
+        Begun {
+            store: core.store_handle(),
+            rosters,
+            summaries: core.logs.summaries().clone(),
+            chain: core.chain_id(),
+            tree: core.tree.clone(),
+        }
+    };
+    let total: u64 = begun
+        .summaries
+        .values()
+        .map(|summary| summary.entries)
+        .sum();
+    let size = usize::try_from(begun.tree.size()).unwrap_or(usize::MAX);
+    let judged = Judged {
+        findings: Mutex::new(findings),
+        leaves: Mutex::new(vec![None; size]),
+        changed: Mutex::new(Vec::new()),
+        done: AtomicU64::new(0),
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let problems = std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel::<Vec<(LogId, Vec<Entry>)>>(workers);
+        let receive = Arc::new(Mutex::new(receive));
+        for _ in 0..workers {
+            let (receive, begun, judged) = (Arc::clone(&receive), &begun, &judged);
+            scope.spawn(move || {
+                loop {
+                    let next = lock(&receive).recv();
+                    let Ok(logs) = next else { break };
+                    judged.take(logs, begun);
+                }
+            });
+        }
+        drop(receive);
+        let (mut batch, mut entries) = (Vec::new(), 0);
+        let problems = begun.store.check_integrity_with(|log, held| {
+            entries += held.len();
+            batch.push((log, held.into_iter().map(|(_, entry)| entry).collect()));
+            if entries >= ENTRIES_AT_ONCE {
+                entries = 0;
+                // Workers end only after this does.
+                let _ = send.send(std::mem::take(&mut batch));
+                progress(judged.done.load(Ordering::Relaxed).min(total), total);
+            }
+            ControlFlow::Continue(())
+        });
+        let _ = send.send(batch);
+        drop(send);
+        problems
+    })
+    .map_err(failure::store)?;
+    let mut findings = judged
+        .findings
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    for problem in &problems {
+        findings.store(problem);
+    }
+    let leaves = judged
+        .leaves
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    check_tree(&begun, &leaves, &mut findings)?;
+    // What changed while it was looked at is looked at once more, in peace.
+    let changed = judged
+        .changed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let core = lock(core);
+    for log in changed {
+        let summary = core.logs.summary(&log).cloned();
+        let entries: Vec<Entry> = match core.store.log_entries_for_replay(log) {
+            Ok(entries) => entries.into_iter().map(|(_, entry)| entry).collect(),
+            Err(error) => {
+                findings.add(&log.to_string(), "", 0, error.to_string());
+                continue;
+            }
+        };
+        let rosters = core.rosters.clone();
+        judge_again(log, summary.as_ref(), &entries, &rosters, &mut findings);
+        findings.report.entries -= entries.len() as u64;
+    }
+    for log in core
+        .logs
+        .summaries()
+        .keys()
+        .filter(|log| begun.summaries.contains_key(log))
+    {
+        if !findings.seen.contains(log) && !begun.summaries.get(log).is_some_and(|s| s.roster) {
+            findings.missing.push(*log);
+        }
+    }
+    for log in std::mem::take(&mut findings.missing) {
+        findings.add(&log.to_string(), "", 0, "no entry of the log is readable");
+    }
+    progress(total, total);
+    Ok(findings.finish())
+}
+
+/// What the workers of one verification have found.
+struct Judged {
+    findings: Mutex<Findings>,
+    /// This life's own entries, by tree index, as leaves.
+    leaves: Mutex<Vec<Option<[u8; 32]>>>,
+    /// Logs that are not what their summary said when verification began: changed since, or damaged.
+    changed: Mutex<Vec<LogId>>,
+    done: AtomicU64,
+}
+
+impl Judged {
+    fn take(&self, logs: Vec<(LogId, Vec<Entry>)>, begun: &Begun) {
+        let mut findings = Findings::default();
+        let mut changed = Vec::new();
+        let mut leaves = Vec::new();
+        for (log, entries) in logs {
+            let count = entries.len() as u64;
+            findings.report.logs += 1;
+            findings.seen.insert(log);
+            for entry in entries
+                .iter()
+                .filter(|entry| entry.header().chain == begun.chain)
+            {
+                leaves.push((entry.header().tree_index, entry.leaf()));
+            }
+            match begun.summaries.get(&log) {
+                Some(summary) if summary.roster => findings.report.entries += count,
+                Some(summary) => {
+                    if !is_sound(log, Some(summary), &entries, &begun.rosters, &mut findings) {
+                        changed.push(log);
+                    }
+                }
+                // Begun since.
+                None => changed.push(log),
+            }
+            self.done.fetch_add(count, Ordering::Relaxed);
+        }
+        lock(&self.findings).merge(findings);
+        lock(&self.changed).extend(changed);
+        let mut own = lock(&self.leaves);
+        for (index, leaf) in leaves {
+            let slot = usize::try_from(index)
+                .ok()
+                .and_then(|index| own.get_mut(index));
+            if let Some(slot) = slot {
+                *slot = Some(leaf);
             }
         }
-        if own_leaves.len() != leaves.len() {
-            findings.add(
-                "",
-                &chain,
-                leaves.len() as u64,
-                format!("{} own entries, {} leaves", own_leaves.len(), leaves.len()),
-            );
-        }
-        if salus_audit::root_of(&leaves) != self.tree.root() {
-            findings.add("", &chain, 0, "the tree's root is not the one in memory");
-        }
-        Ok(())
     }
+}
+
+/// Judges a log's entries from nothing.
+fn judge_again(
+    log: LogId,
+    summary: Option<&LogSummary>,
+    entries: &[Entry],
+    rosters: &Rosters,
+    findings: &mut Findings,
+) {
+    if !is_sound(log, summary, entries, rosters, findings) {
+        findings.add(&log.to_string(), "", 0, NOT_ITS_SUMMARY);
+    }
+}
+
+/// Judges a log's entries from nothing, and says whether they make the summary that is kept.
+fn is_sound(
+    log: LogId,
+    summary: Option<&LogSummary>,
+    entries: &[Entry],
+    rosters: &Rosters,
+    findings: &mut Findings,
+) -> bool {
+    findings.report.entries += entries.len() as u64;
+    signatures(entries, findings);
+    let mut state = LogState::new(log);
+    admit_all(entries, findings, |entry| state.admit(entry, rosters));
+    state.settle(rosters);
+    LogSummary::of(&state).as_ref() == summary
+}
+
+fn signatures(entries: &[Entry], findings: &mut Findings) {
+    for (entry, outcome) in entries.iter().zip(verify_signatures(entries)) {
+        if let Err(refusal) = outcome {
+            findings.entry(entry, refusal.to_string());
+        }
+    }
+}
+
+/// Admits entries in whatever order they come, naming those that do not belong.
+fn admit_all(entries: &[Entry], findings: &mut Findings, mut admit: impl FnMut(&Entry) -> Verdict) {
+    let mut ready: VecDeque<&Entry> = entries.iter().collect();
+    let mut waiting: BTreeMap<EntryHash, Vec<&Entry>> = BTreeMap::new();
+    while let Some(entry) = ready.pop_front() {
+        match admit(entry) {
+            Verdict::Accepted | Verdict::Forked { .. } => {
+                ready.extend(waiting.remove(&entry.hash()).unwrap_or_default());
+            }
+            Verdict::Duplicate => {}
+            Verdict::Pending { missing } => {
+                let first = missing.first().copied().unwrap_or(entry.hash());
+                waiting.entry(first).or_default().push(entry);
+            }
+            Verdict::Refused(refusal) => findings.entry(entry, refusal.to_string()),
+            Verdict::Equivocation { .. } => {
+                findings.entry(entry, "the chain has another entry at this place");
+            }
+        }
+    }
+    for entry in waiting.into_values().flatten() {
+        findings.entry(entry, "what the entry builds on is missing");
+    }
+}
+
+/// Compares this node's tree with the entries that it wrote.
+fn check_tree(
+    begun: &Begun,
+    own: &[Option<[u8; 32]>],
+    findings: &mut Findings,
+) -> Result<(), ApiError> {
+    let chain = begun.chain.to_string();
+    let mut tree = Tree::new();
+    begun
+        .store
+        .each_own_leaf(..begun.tree.size(), |index, leaf| {
+            let held = usize::try_from(index).ok().and_then(|index| own.get(index));
+            match held {
+                Some(Some(found)) if *found == leaf => {}
+                Some(Some(_)) => {
+                    findings.add("", &chain, index, "a leaf of the tree is another entry's");
+                }
+                _ => findings.add("", &chain, index, "a leaf of the tree has no entry"),
+            }
+            tree.append(leaf);
+            ControlFlow::Continue(())
+        })
+        .map_err(failure::store)?;
+    if tree.size() != begun.tree.size() {
+        let what = format!("{} leaves of {}", tree.size(), begun.tree.size());
+        findings.add("", &chain, tree.size(), what);
+    } else if tree.root() != begun.tree.root() {
+        findings.add("", &chain, 0, "the tree's root is not the one in memory");
+    }
+    Ok(())
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use salus_api::{
-    ApiError, AttachmentView, AuditRow, ConflictChoice, ConflictView, HeightView, PatientView,
-};
+use salus_api::{ApiError, AttachmentView, AuditRow, HeightView, PatientView};
 use salus_audit::{ActorId, Body, ChainId, Kind, LogId, Meta};
 
+use super::documents::Document;
 use super::people::api_right;
 use super::{Core, Said, Staff};
 
@@ -14,11 +13,26 @@ use super::{Core, Said, Staff};
 const LOOK_MS: u64 = 3_600_000;
 
 impl Core {
-    /// The whole record as it stands. The look itself is logged by [`Core::log_look`].
+    /// The whole record as it stands, with what linked records say of the same person. The look itself is logged by
+    /// [`Core::log_look`].
     pub fn show(&mut self, log: LogId) -> Result<PatientView, ApiError> {
         // A copy that this clinic cannot read is refused before anything else is said of it.
         self.newest_key(log)?;
-        let conflicts = self.conflicts(log)?;
+        let document = self.take_document(log)?;
+        let view = self.view_of(log, &document);
+        self.opened()?.put_document(log, document);
+        let mut view = view?;
+        self.add_linked(log, &mut view)?;
+        Ok(view)
+    }
+
+    /// What a document of a record's says, with what the log says beside it.
+    pub(super) fn view_of(
+        &mut self,
+        log: LogId,
+        document: &Document,
+    ) -> Result<PatientView, ApiError> {
+        let found = self.conflicts_of(log, document)?;
         let attachments = self.attachments(log)?;
         let me = self.me();
         let state = self.log(log)?;
@@ -36,28 +50,24 @@ impl Core {
             })
             .collect();
         let entries = state.len() as u64;
-        let sound = state.unplaced().is_empty() && state.equivocations().is_empty();
-        let frozen = state.equivocations().len();
+        let placed = state.unplaced().is_empty();
+        let void = state.voids().count() as u64;
+        let forks: Vec<ChainId> = state.forks().map(|fork| fork.chain).collect();
         let right = state.right_of(me);
         let home = state.home();
         let home = home
             .map(|clinic| self.clinic_name(clinic))
             .unwrap_or_default();
         let synced_ms = self.last_in_step(log)?;
-        let document = self.document(log)?;
-        let view = document.record.view();
-        let mut problems: Vec<String> = view
+        let warnings = self.warnings(&forks, void);
+        let said = document.record.view();
+        let mut problems: Vec<String> = said
             .problems
             .iter()
             .map(|p| format!("{}: {}", p.path, p.what))
             .collect();
         problems.extend(document.held_out.iter().cloned());
-        let held_out = document.held_out.len() as u64;
-        if frozen > 0 {
-            problems.push(format!(
-                "{frozen} chain(s) of this record showed two histories and are frozen; the evidence is kept"
-            ));
-        }
+        let broken = document.held_out.len() as u64;
         let row = self
             .opened()?
             .index
@@ -65,22 +75,54 @@ impl Core {
             .map(|row| row.view(log))
             .ok_or_else(|| ApiError::not_found(format!("record {log} is not in the index")))?;
         let right = right.ok_or_else(|| {
-            ApiError::refused("this clinic has no right to that record").hint("ask its home clinic")
+            ApiError::refused("this clinic has no right to that record any more")
+                .hint("ask its home clinic")
         })?;
         Ok(PatientView {
             row,
-            content: view.content,
+            content: said.content,
             attachments,
-            conflicts,
+            conflicts: found.conflicts,
+            concerns: found.concerns,
+            linked: Vec::new(),
+            at: None,
+            warnings,
             heights,
             home,
             right: api_right(right),
-            verified: sound && held_out == 0,
+            verified: placed && forks.is_empty() && broken == 0,
             entries,
-            held_out,
+            held_out: broken + void,
             synced_ms,
             problems,
         })
+    }
+
+    /// What must be said wherever a record is shown.
+    fn warnings(&self, forks: &[ChainId], void: u64) -> Vec<String> {
+        let mut clinics: Vec<String> = forks
+            .iter()
+            .map(|chain| self.chain_clinic(*chain))
+            .collect();
+        clinics.sort_unstable();
+        clinics.dedup();
+        let mut warnings: Vec<String> = clinics
+            .into_iter()
+            .map(|clinic| {
+                format!("{clinic} showed two histories of this record; both are kept as evidence")
+            })
+            .collect();
+        if void > 0 {
+            let (entries, count) = if void == 1 {
+                ("entry", "counts")
+            } else {
+                ("entries", "count")
+            };
+            warnings.push(format!(
+                "{void} {entries} no longer {count}: the history says which and why"
+            ));
+        }
+        warnings
     }
 
     /// Logs that somebody looks at a record, unless the same person's look of this hour is logged already.
@@ -127,81 +169,6 @@ impl Core {
         })
     }
 
-    /// Values that were written apart and differ, with who wrote each.
-    pub fn conflicts(&mut self, log: LogId) -> Result<Vec<ConflictView>, ApiError> {
-        let conflicts = self.document(log)?.record.conflicts();
-        let mut views = Vec::new();
-        for conflict in conflicts {
-            let mut values = Vec::new();
-            for (choice, value) in (1u32..).zip(conflict.values) {
-                let author = self.author_of(log, &value.actor, &value.change)?;
-                values.push(ConflictChoice {
-                    choice,
-                    value: value.value,
-                    author: author.actor,
-                    clinic: author.clinic,
-                    time_ms: author.time_ms,
-                    shown: value.winner,
-                });
-            }
-            views.push(ConflictView {
-                path: conflict.path,
-                label: conflict.label,
-                values,
-            });
-        }
-        Ok(views)
-    }
-
-    /// Who wrote a change, found by the chain whose actor id it carries.
-    fn author_of(
-        &mut self,
-        log: LogId,
-        actor: &[u8],
-        change: &[u8; 32],
-    ) -> Result<Author, ApiError> {
-        let state = self.log(log)?;
-        let edits: Vec<Meta> = state
-            .entries()
-            .filter(|meta| {
-                meta.kind == Kind::Edit
-                    && salus_record::actor_for(*meta.chain.as_bytes(), *log.as_bytes()) == *actor
-            })
-            .cloned()
-            .collect();
-        for meta in edits {
-            let Some(entry) = self
-                .store()
-                .entry(log, meta.chain, meta.seq)
-                .map_err(super::failure::store)?
-            else {
-                continue;
-            };
-            let Ok(Body::Edit { changes, .. }) = self.open_body(log, &entry) else {
-                continue;
-            };
-            let wrote = changes.iter().any(|bytes| {
-                salus_record::inspect_change(bytes).is_ok_and(|inspected| inspected.hash == *change)
-            });
-            if wrote {
-                return Ok(self.author(&meta));
-            }
-        }
-        Ok(Author {
-            actor: "unknown".into(),
-            clinic: "unknown".into(),
-            time_ms: 0,
-        })
-    }
-
-    fn author(&self, meta: &Meta) -> Author {
-        Author {
-            actor: self.actor_name(meta.chain, meta.actor),
-            clinic: self.chain_clinic(meta.chain),
-            time_ms: meta.time_ms,
-        }
-    }
-
     /// The name of the person whose key this is, in the clinic that the chain belongs to.
     pub(super) fn actor_name(&self, chain: ChainId, actor: ActorId) -> String {
         let clinic = self.rosters.clinic_of(chain);
@@ -220,7 +187,7 @@ impl Core {
         })
     }
 
-    fn chain_clinic(&self, chain: ChainId) -> String {
+    pub(super) fn chain_clinic(&self, chain: ChainId) -> String {
         self.rosters.clinic_of(chain).map_or_else(
             || "unknown clinic".to_owned(),
             |clinic| self.clinic_name(clinic),
@@ -229,17 +196,17 @@ impl Core {
 
     /// Files of a record, by what its log says of them.
     fn attachments(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
-        let metas: Vec<Meta> = self
-            .log(log)?
+        let state = self.log(log)?;
+        let metas: Vec<Meta> = state
             .entries()
-            .filter(|meta| meta.kind == Kind::Attach)
+            .filter(|meta| meta.kind == Kind::Attach && state.void(&meta.hash).is_none())
             .cloned()
             .collect();
         let mut views: Vec<AttachmentView> = Vec::new();
         for meta in metas {
             let entry = self
                 .store()
-                .entry(log, meta.chain, meta.seq)
+                .entry(log, meta.line, meta.seq)
                 .map_err(super::failure::store)?;
             let Some(entry) = entry else { continue };
             let Ok(Body::Attach {
@@ -264,6 +231,7 @@ impl Core {
                 added_ms: meta.time_ms,
                 clinic: self.chain_clinic(meta.chain),
                 available: true,
+                entry: meta.hash.to_string(),
             });
         }
         Ok(views)
@@ -284,6 +252,46 @@ impl Core {
             .iter()
             .map(|meta| self.audit_row(log, meta, open))
             .collect()
+    }
+
+    /// Who saw, received or exported a record, newest first: looks, shares, grants and what ended them.
+    /// `open`: with what sealed bodies say, for people who may see the record.
+    pub fn accesses(
+        &mut self,
+        log: LogId,
+        limit: usize,
+        open: bool,
+    ) -> Result<Vec<AuditRow>, ApiError> {
+        let tells = |kind: Kind| {
+            matches!(
+                kind,
+                Kind::View
+                    | Kind::Grant
+                    | Kind::Revoke
+                    | Kind::Share
+                    | Kind::Redeem
+                    | Kind::Inference
+                    | Kind::BreakGlass
+            )
+        };
+        let mut metas: Vec<Meta> = self
+            .log(log)?
+            .entries()
+            .filter(|meta| tells(meta.kind))
+            .cloned()
+            .collect();
+        metas.reverse();
+        metas.truncate(limit);
+        metas
+            .iter()
+            .map(|meta| self.audit_row(log, meta, open))
+            .collect()
+    }
+
+    /// A record as a line of a log names it.
+    pub(super) fn short(&self, log: LogId) -> String {
+        let id: String = log.to_string().chars().take(12).collect();
+        format!("record {id}")
     }
 
     /// The entries of all logs, newest first by their claimed times: headers and control bodies only, because what sealed bodies
@@ -331,6 +339,7 @@ impl Core {
             kind: meta.kind.to_string(),
             scope: meta.scope.map(|scope| scope.to_string()),
             summary,
+            void: self.log(log)?.void(&meta.hash).map(|void| void.to_string()),
         })
     }
 
@@ -338,7 +347,7 @@ impl Core {
         use salus_audit::Control;
         let entry = self
             .store()
-            .entry(log, meta.chain, meta.seq)
+            .entry(log, meta.line, meta.seq)
             .map_err(super::failure::store)?;
         let Some(entry) = entry else {
             return Ok(vec!["payload is not held".into()]);
@@ -351,6 +360,12 @@ impl Core {
                     name, bytes_len, ..
                 }) => {
                     vec![format!("{name} kept as received, {bytes_len} bytes")]
+                }
+                Ok(Body::Link { other }) => {
+                    vec![format!("shown as one with {}", self.short(other))]
+                }
+                Ok(Body::Unlink { other }) => {
+                    vec![format!("no longer shown as one with {}", self.short(other))]
                 }
                 Err(_) => Vec::new(),
             });
@@ -373,6 +388,15 @@ impl Core {
             Control::Grant { clinic, right, .. } => {
                 format!("{right} granted to {}", self.clinic_name(clinic))
             }
+            Control::Revoke { clinic, .. } => format!("{} revoked", self.clinic_name(clinic)),
+            Control::Rotate { .. } => "a new key for what follows".into(),
+            Control::Quarantine { entries, reason } => {
+                let hashes: Vec<String> = entries
+                    .iter()
+                    .map(|hash| hash.to_string().chars().take(8).collect())
+                    .collect();
+                format!("held out: {}: {reason}", hashes.join(", "))
+            }
         }])
     }
 
@@ -388,12 +412,6 @@ impl Core {
             .filter_map(|peer| peer.synced_ms)
             .max())
     }
-}
-
-struct Author {
-    actor: String,
-    clinic: String,
-    time_ms: u64,
 }
 
 fn newest_first(rows: &mut Vec<(LogId, Meta)>, limit: usize) {

@@ -19,6 +19,8 @@ struct State {
     version: u64,
     commits: u64,
     duplicates: u64,
+    /// Who stated what about which log, and how many entries of it were held then.
+    statements: Vec<(ClinicId, LogId, Vec<u8>, u64)>,
 }
 
 pub(super) struct Memory {
@@ -27,6 +29,8 @@ pub(super) struct Memory {
     /// How long a commit takes: the disk.
     commit_takes: Duration,
     pub fails: std::sync::atomic::AtomicBool,
+    /// Whether it states something about what it serves.
+    pub states: bool,
 }
 
 impl Memory {
@@ -36,6 +40,7 @@ impl Memory {
             state: Mutex::default(),
             commit_takes,
             fails: false.into(),
+            states: false,
         }
     }
 
@@ -69,12 +74,25 @@ impl Memory {
         self.state().duplicates
     }
 
+    pub(super) fn statements(&self) -> Vec<(ClinicId, LogId, Vec<u8>, u64)> {
+        self.state().statements.clone()
+    }
+
     pub(super) fn commits(&self) -> u64 {
         self.state().commits
     }
 
+    /// Writes an entry of one's own that others refuse.
+    pub(super) fn write_bad(&self, log: LogId) -> Changed {
+        self.put(log, 500, b"bad")
+    }
+
     /// Writes an entry of one's own.
     pub(super) fn write(&self, log: LogId, padding: usize) -> Changed {
+        self.put(log, padding, b"")
+    }
+
+    fn put(&self, log: LogId, padding: usize, tail: &[u8]) -> Changed {
         let chain = ChainId::from_bytes(*self.me.as_bytes());
         let mut state = self.state();
         let entries = state.logs.entry(log).or_default().entry(chain).or_default();
@@ -86,6 +104,7 @@ impl Memory {
         ];
         let mut entry = head.concat();
         entry.resize(HEAD + padding, 7);
+        entry.extend_from_slice(tail);
         entries.push(entry);
         state.changed(log)
     }
@@ -169,10 +188,18 @@ impl Ledger for Memory {
                 loaded.entries.push(entry.clone());
             }
         }
+        if self.states {
+            loaded.statement = Some([self.me.as_bytes().as_slice(), b" has it all"].concat());
+        }
         Ok(loaded)
     }
 
-    fn commit(&self, _: ClinicId, entries: Vec<Vec<u8>>) -> Result<Committed, LedgerError> {
+    fn commit(
+        &self,
+        peer: ClinicId,
+        entries: Vec<Vec<u8>>,
+        statements: Vec<(LogId, Vec<u8>)>,
+    ) -> Result<Committed, LedgerError> {
         if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(LedgerError::new("the disk is full"));
         }
@@ -182,7 +209,7 @@ impl Ledger for Memory {
         let mut committed = Committed::default();
         let mut touched = Vec::new();
         for entry in entries {
-            if entry.len() < HEAD {
+            if entry.len() < HEAD || entry.ends_with(b"bad") {
                 committed.refused += 1;
                 continue;
             }
@@ -201,6 +228,14 @@ impl Ledger for Memory {
                     }
                 }
             }
+        }
+        for (log, statement) in statements {
+            let held = state
+                .heights(log)
+                .values()
+                .map(|height| height.seq + 1)
+                .sum();
+            state.statements.push((peer, log, statement, held));
         }
         state.duplicates += committed.duplicate;
         committed.changed = touched.into_iter().map(|log| state.changed(log)).collect();

@@ -358,7 +358,7 @@ async fn strangers_learn_nothing_and_do_not_keep_friends_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_after_the_handshake_ends_that_connection_only() {
     let mut strict = config(2);
-    strict.timing.retry_ms = 60_000;
+    strict.timing.shun_ms = 60_000;
     let (a, b) = (Node::start(config(1)).await, Node::start(strict).await);
     a.knows(&[&b]);
     b.knows(&[&a]);
@@ -368,14 +368,14 @@ async fn garbage_after_the_handshake_ends_that_connection_only() {
     let mut garbage: Vec<Vec<u8>> = vec![
         vec![0xff; 3_000],
         [&u32::MAX.to_be_bytes()[..], &[0; 100]].concat(),
-        [&[0, 0, 0, 3][..], &[0x82, 0x00, 0x02]].concat(),
+        [&[0, 0, 0, 3][..], &[0x82, 0x00, 0x01]].concat(),
         [
             &[0, 0, 0, 3][..],
-            &[0x82, 0x00, 0x01, 0, 0, 0, 3, 0x83, 0x06, 0x01],
+            &[0x82, 0x00, 0x02, 0, 0, 0, 3, 0x83, 0x06, 0x01],
         ]
         .concat(),
     ];
-    garbage.push([&[0, 0, 0, 3][..], &[0x82, 0x00, 0x01, 0xff, 0, 0, 0]].concat());
+    garbage.push([&[0, 0, 0, 3][..], &[0x82, 0x00, 0x02, 0xff, 0, 0, 0]].concat());
     for (n, bytes) in (9..).zip(garbage) {
         let (endpoint, connection, mut send, _recv) = by_hand(&b, n).await;
         send.write_all(&bytes).await.unwrap();
@@ -387,7 +387,7 @@ async fn garbage_after_the_handshake_ends_that_connection_only() {
         assert_eq!(who, clinic(n));
         timeout(SOON, connection.closed()).await.unwrap();
         endpoint.close().await;
-        if why == Violation::Version(2) {
+        if why == Violation::Version(1) {
             continue;
         }
         // Whoever did so is not let in again at once.
@@ -412,6 +412,109 @@ async fn garbage_after_the_handshake_ends_that_connection_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_broke_the_protocol_is_not_dialled_before_its_time() {
+    let mut strict = config(2);
+    strict.timing.shun_ms = 30_000;
+    let (a, b) = (Node::start(config(1)).await, Node::start(strict).await);
+    a.knows(&[&b]);
+    b.knows(&[&a]);
+    let (hand, _connection, mut send, _recv) = by_hand(&b, 9).await;
+    let address = PeerAddress {
+        clinic: clinic(9),
+        endpoint: endpoint_id(9),
+        addresses: hand.bound_sockets(),
+    };
+    b.mesh.set_peers(vec![a.address(), address]);
+    let mut events = b.mesh.subscribe();
+    send.write_all(&[0, 0, 0, 1, 0xff]).await.unwrap();
+    let is_offence = |event: &MeshEvent| matches!(event, MeshEvent::Misbehaved { .. });
+    event(&mut events, is_offence).await;
+    b.mesh.keep_connected(true);
+    let error = b.mesh.sync(clinic(9)).await;
+    assert!(
+        matches!(error, Err(MeshError::Shunned { for_s: 20..=30, .. })),
+        "{error:?}"
+    );
+    let dialled = timeout(Duration::from_millis(500), hand.accept()).await;
+    assert!(dialled.is_err(), "it was dialled");
+    // The others are served.
+    a.edit(log(1));
+    assert_eq!(b.mesh.sync(a.clinic).await.unwrap().unresolved, 0);
+    assert_eq!(b.ledger.entries(), 1);
+    hand.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_calls_again_and_again_is_turned_away_and_the_others_are_served() {
+    let mut slow = config(2);
+    slow.timing.max_calls = 4;
+    slow.timing.call_ms = 60_000;
+    let (a, b) = (Node::start(config(1)).await, Node::start(slow).await);
+    a.knows(&[&b]);
+    b.knows(&[&a]);
+    let (hand, first) = dial_by_hand(&b, 9).await;
+    let mut closed = vec![];
+    for _ in 0..8 {
+        let connection = hand.connect(address(&b), ALPN).await.unwrap();
+        let why = timeout(Duration::from_millis(300), connection.closed()).await;
+        closed.push(why.map_or(String::new(), |why| why.to_string()));
+    }
+    let too_often = closed.iter().filter(|why| why.contains("too often"));
+    assert_eq!(too_often.count(), 5, "{closed:?}");
+    a.edit(log(1));
+    assert_eq!(b.mesh.sync(a.clinic).await.unwrap().received, 1);
+    drop(first);
+    hand.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_whose_entries_are_refused_again_and_again_is_dropped() {
+    let (a, b) = pair().await;
+    for n in 0..6_000 {
+        a.ledger.write_bad(log(n));
+    }
+    let mut events = b.mesh.subscribe();
+    let error = b.mesh.sync(a.clinic).await;
+    let dropped = Violation::TooMuch("entries that are refused");
+    assert!(
+        matches!(error, Err(MeshError::Misbehaved { why, .. }) if why == dropped),
+        "{error:?}"
+    );
+    let offence = event(&mut events, |event| {
+        matches!(event, MeshEvent::Misbehaved { .. })
+    });
+    offence.await;
+    let error = b.mesh.sync(a.clinic).await;
+    assert!(matches!(error, Err(MeshError::Shunned { .. })), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_arrives_when_the_entries_before_it_are_stored() {
+    let mut small = config(1);
+    small.sync.frame_bytes = 2_000;
+    let mut ledger = Memory::new(clinic(1), Duration::ZERO);
+    ledger.states = true;
+    let a = Node::with(small, Arc::new(ledger)).await;
+    let b = Node::start(config(2)).await;
+    a.knows(&[&b]);
+    b.knows(&[&a]);
+    for n in 0..30 {
+        a.ledger.write(log(n % 3), 500);
+    }
+    b.mesh.sync(a.clinic).await.unwrap();
+    let statements = b.ledger.statements();
+    assert_eq!(statements.len(), 3);
+    for (from, _, statement, held) in statements {
+        assert_eq!((from, held), (a.clinic, 10));
+        assert!(statement.ends_with(b" has it all"));
+    }
+    assert!(a.ledger.statements().is_empty());
+    // Nothing is stated about what did not change.
+    b.mesh.sync(a.clinic).await.unwrap();
+    assert_eq!(b.ledger.statements().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_stalls_is_given_up_and_the_others_are_not() {
     let mut impatient = config(2);
     impatient.sync.stall_ms = 300;
@@ -422,7 +525,7 @@ async fn a_peer_that_stalls_is_given_up_and_the_others_are_not() {
     b.knows(&[&a]);
     a.mesh.sync(b.clinic).await.unwrap();
     let mut events = b.mesh.subscribe();
-    let hello: &[u8] = &[0, 0, 0, 3, 0x82, 0x00, 0x01];
+    let hello: &[u8] = &[0, 0, 0, 3, 0x82, 0x00, 0x02];
     let half_a_frame: &[u8] = &[0, 0, 0, 9, 0x82];
     let stories = [
         (vec![], Violation::NoHello),

@@ -1,124 +1,95 @@
-//! What must hold at every step, and what must hold in the end.
+//! What must hold at every step.
 
-use salus_audit::LogId;
+use salus_audit::{ChainId, LogId};
 
 use super::World;
-use super::ledger::hash;
+use super::identity::identities;
+use super::ledger::Ledger;
 use crate::frame::{Message, Part};
 use crate::limits::{MAX_LOADS, WINDOW_BYTES};
-use crate::port::{ABSENT, SyncStats};
+use crate::port::{ABSENT, Violation};
 
 impl World {
-    /// What may leave a node: nothing about a log that the other may not hold, and no acknowledgement of
-    /// entries that the store has not seen.
+    /// What may leave an honest node: nothing about a record that the other may not hold as far as this node
+    /// knows, and no acknowledgement of entries that its store has not seen.
     pub(super) fn check_frame(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("an engine sends frames that can be read");
-        if std::env::var("SALUS_TRACE").is_ok() {
+        if self.trace {
             eprintln!("{:>6} {from}->{to} {message:?}", self.now);
         }
-        let peer = self.nodes[to].id;
-        let ledger = &self.nodes[from].ledger;
-        let may = |log: &LogId| ledger.entitled(*log, peer);
         let mut named = Vec::new();
-        let kind = match &message {
-            Message::Hello { .. } => "hello",
-            Message::Probe { .. } => "probe",
+        match &message {
             Message::Answer { parts, .. } => {
                 for part in parts {
                     if let Part::Listed { items, .. } = part {
-                        assert!(
-                            items.iter().all(|(log, _)| may(log)),
-                            "listed to a stranger"
-                        );
                         named.extend(items.iter().map(|(log, _)| *log));
                     }
                 }
-                "answer"
+                self.may_know(from, to, &named);
             }
             Message::Announce { items } => {
-                assert!(
-                    items.iter().all(|(log, _)| may(log)),
-                    "announced to a stranger"
-                );
                 named.extend(items.iter().map(|(log, _)| *log));
-                "announce"
+                self.may_know(from, to, &named);
             }
             Message::Heights { items } => {
-                let asked = &self.wires[&(to, from)].named;
-                for item in items {
-                    let empty = item.digest == ABSENT && item.heights.is_empty();
-                    let known = empty && asked.contains(&item.log);
-                    let liar = self.liar == Some(to);
+                let says = |digest, heights: bool| digest != ABSENT || heights;
+                let told = items.iter();
+                let told = told.filter(|item| says(item.digest, !item.heights.is_empty()));
+                let told: Vec<LogId> = told.map(|item| item.log).collect();
+                self.may_know(from, to, &told);
+                if self.is_honest(from) && self.is_honest(to) {
+                    let asked = &self.wires[&(to, from)].named;
+                    let known = |log: &LogId| told.contains(log) || asked.contains(log);
                     assert!(
-                        may(&item.log) || known || (empty && liar),
+                        items.iter().all(|item| known(&item.log)),
                         "asked a stranger"
                     );
-                    named.push(item.log);
                 }
-                "heights"
+                named.extend(items.iter().map(|item| item.log));
             }
             Message::Entries { groups } => {
-                let mut entries = Vec::new();
-                for group in groups {
-                    assert!(
-                        group.entries.is_empty() || may(&group.log),
-                        "sent to a stranger"
-                    );
-                    entries.extend(group.entries.iter().map(|entry| hash(entry)));
-                }
-                self.wires
-                    .entry((from, to))
-                    .or_default()
-                    .entries
-                    .push(entries);
-                "entries"
+                let full = groups.iter();
+                let full = full.filter(|g| !g.entries.is_empty() || g.statement.is_some());
+                let full: Vec<LogId> = full.map(|group| group.log).collect();
+                self.may_know(from, to, &full);
             }
-            Message::Ack { frames, .. } => {
-                // A liar's entries were damaged on their way.
-                let lies = self.liar == Some(to);
+            Message::Ack { frames, .. } if self.is_honest(from) => {
                 let wire = &self.wires[&(to, from)];
                 let frames = usize::try_from(*frames).unwrap();
-                if frames > 0 {
-                    self.seen.acks.insert(from);
-                }
-                assert!(frames <= wire.entries.len() || lies, "acknowledged nothing");
-                for entry in wire.entries.iter().take(frames).flatten() {
-                    let stored = ledger.seen.contains(entry);
-                    assert!(stored || lies, "acknowledged before it was stored");
-                }
-                "ack"
+                assert!(frames <= wire.entries.len(), "acknowledged nothing");
+                let dealt = &self.nodes[from].ledger.dealt;
+                let mut entries = wire.entries.iter().take(frames).flatten();
+                assert!(
+                    entries.all(|entry| dealt.contains(entry)),
+                    "acknowledged too early"
+                );
             }
-            Message::Settled { .. } => "settled",
-        };
-        self.wires
-            .entry((from, to))
-            .or_default()
-            .named
-            .extend(named);
-        *self.seen.frames.entry(kind).or_default() += 1;
+            _ => {}
+        }
+        let wire = self.wires.entry((from, to)).or_default();
+        wire.named.extend(named);
     }
 
-    /// A sync that is done has brought to both what either held when it was asked for.
-    pub(super) fn check_promise(&mut self, node: usize, peer: usize, stats: &SyncStats) {
-        let promise = self
-            .promise
-            .take_if(|promise| promise.between == (node, peer));
-        let Some(promise) = promise.filter(|_| stats.unresolved == 0) else {
+    /// That an honest node says something of these logs to another: it knows of a right of his, or its engine was not told
+    /// yet that there is none any more.
+    fn may_know(&self, from: usize, to: usize, logs: &[LogId]) {
+        if !self.is_honest(from) {
             return;
-        };
-        for (log, heights) in promise.heights {
-            for holder in [node, peer] {
-                let held = self.nodes[holder].ledger.logs.get(&log);
-                let lacking = heights.iter().filter(|(chain, height)| {
-                    let held = held.and_then(|held| held.heights.get(chain));
-                    held.is_none_or(|held| held.seq < height.seq)
-                });
-                assert_eq!(lacking.count(), 0, "{holder} lacks some of {log:?}");
-            }
+        }
+        let peer = self.id(to);
+        let node = &self.nodes[from];
+        for log in logs {
+            let told = node.told.get(log);
+            let told = told.is_some_and(|(_, audience)| audience.contains(&peer));
+            let may = node.ledger.entitled(*log, peer) || told;
+            assert!(may, "{from} tells {to} of {log:?}");
         }
     }
 
     pub(super) fn check_memory(&self, node: usize) {
+        if !self.is_honest(node) {
+            return;
+        }
         let node = &self.nodes[node];
         let entry = 4096;
         for peer in node.engine.peers() {
@@ -127,45 +98,48 @@ impl World {
             let outgoing = self.config.window_bytes + (MAX_LOADS + 1) * (frame + entry);
             assert!(footprint.outgoing_bytes <= outgoing, "{footprint:?}");
             assert!(footprint.incoming_bytes <= WINDOW_BYTES, "{footprint:?}");
+            assert!(
+                footprint.logs <= 64 && footprint.stuck <= 256,
+                "{footprint:?}"
+            );
         }
         assert!(node.engine.tasks() < 2_000);
     }
 
-    /// Every clinic that may hold a log holds what its home holds.
-    pub(super) fn check_converged(&self) {
-        for home in &self.nodes {
-            for (log, held) in &home.ledger.logs {
-                if held.home != home.id || self.poisoned.contains(log) {
-                    continue;
-                }
-                for node in &self.nodes {
-                    let revoked = self.revoked.contains(&(*log, node.id));
-                    if revoked || !home.ledger.entitled(*log, node.id) {
-                        continue;
-                    }
-                    let theirs = node.ledger.logs.get(log).map(|log| &log.heights);
-                    assert_eq!(theirs, Some(&held.heights), "{log:?} at {:?}", node.id);
-                }
-            }
+    /// Only a chain of the clinic that lies shows two histories.
+    pub(super) fn check_accusation(&mut self, node: usize, chain: ChainId) {
+        if !self.is_honest(node) {
+            return;
         }
+        let liar = self.liar.map(|liar| &identities()[liar]);
+        let guilty = liar.is_some_and(|liar| liar.chains().any(|own| own == chain));
+        assert!(guilty, "an honest clinic is accused");
+        self.count("equivocation");
     }
 
-    pub(super) fn check_in_step(&self) {
-        for a in 0..self.nodes.len() {
-            for b in 0..self.nodes.len() {
-                if a != b {
-                    assert!(
-                        self.seen.in_step.contains_key(&(a, b)),
-                        "{a} is not in step with {b}"
-                    );
-                    let behind = self.nodes[a].engine.behind(self.nodes[b].id);
-                    let may_differ = !self.poisoned.is_empty() || !self.revoked.is_empty();
-                    assert!(
-                        behind == Some(0) || may_differ,
-                        "{a} is behind {b}: {behind:?}"
-                    );
-                }
+    /// Between honest nodes nothing is held against the other, unless the connection garbled it.
+    pub(super) fn check_misbehaviour(&mut self, node: usize, other: usize, why: Violation) {
+        let garbled = self.link(node, other).is_some_and(|link| link.garbles);
+        let honest = self.is_honest(node) && self.is_honest(other);
+        assert!(garbled || !honest, "{node} says of {other}: {why}");
+        self.count("misbehaved");
+    }
+
+    /// What is made from the disk is what was in memory.
+    pub(super) fn check_reopened(&self, node: usize, reopened: &Ledger) {
+        let before = &self.nodes[node].ledger;
+        for state in before.all() {
+            let log = state.log();
+            let again = reopened
+                .state(log)
+                .unwrap_or_else(|| panic!("{node} lost {log:?}"));
+            assert_eq!(again.digest(), state.digest(), "{node} {log:?}");
+            assert_eq!(again.void_digest(), state.void_digest(), "{node} {log:?}");
+            for clinic in &identities()[..self.clinics] {
+                let rights = [again, state].map(|state| state.right_of(clinic.id));
+                assert_eq!(rights[0], rights[1], "{node} {log:?}");
             }
         }
+        assert_eq!(before.all().count(), reopened.all().count());
     }
 }

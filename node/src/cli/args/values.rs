@@ -89,20 +89,17 @@ words! {
     }
 }
 
-/// Forms of an export.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Form {
-    /// FHIR R4 Bundle
-    #[default]
-    Fhir,
-}
-
-impl Form {
-    /// What it is in the API.
-    pub fn value(self) -> ExportFormat {
-        match self {
-            Self::Fhir => ExportFormat::Fhir,
-        }
+words! {
+    /// Forms of an export.
+    #[derive(Default)]
+    Form => ExportFormat {
+        /// FHIR R4 Bundle
+        #[default]
+        Fhir => ExportFormat::Fhir,
+        /// International Patient Summary (FHIR R4 document)
+        Ips => ExportFormat::Ips,
+        /// One table
+        Csv => ExportFormat::Csv,
     }
 }
 

@@ -78,12 +78,16 @@ fn who(row: &AuditRow) -> String {
     format!("{}, {}", row.actor, row.clinic)
 }
 
-/// What changed, else at least which part of the record.
+/// What changed, else at least which part of the record; first of all whether it counts.
 fn details(row: &AuditRow) -> String {
-    match (row.summary.is_empty(), &row.scope) {
+    let said = match (row.summary.is_empty(), &row.scope) {
         (false, _) => row.summary.join("; "),
         (true, Some(scope)) => format!("({scope})"),
         (true, None) => String::new(),
+    };
+    match &row.void {
+        Some(why) => format!("DOES NOT COUNT ({why}) {said}"),
+        None => said,
     }
 }
 
@@ -218,6 +222,7 @@ mod tests {
             kind: "edit".to_owned(),
             scope: Some("observation".to_owned()),
             summary: vec!["Blood pressure 120/80 mmHg added".to_owned()],
+            void: None,
         };
         let sealed = AuditRow {
             hash: "cd".repeat(32),

@@ -2,14 +2,45 @@
 
 use std::io;
 
-use salus_api::{ClinicView, LockState, NetworkMode, PeerView, Status};
+use salus_api::{ClinicView, DoctorReport, LockState, NetworkMode, PeerView, Status};
 
 use super::super::exit::{Exit, Outcome};
 use super::super::json::Object;
 use super::super::output::{Line, Out, Span, Style};
 use super::super::table::Table;
-use super::super::{qr, time};
+use super::super::{qr, text, time};
 use super::{count, json_lines, with_plural};
+
+/// `doctor`: what is not in order comes with what to do.
+pub fn doctor(out: &mut Out, report: &DoctorReport) -> Outcome {
+    let exit = if report.ok { Exit::DONE } else { Exit::FAILED };
+    if out.form().json {
+        out.json(report)?;
+        return Ok(exit);
+    }
+    let columns = out.form().columns.unwrap_or(80);
+    for finding in &report.findings {
+        let (word, style) = match (finding.ok, finding.mended) {
+            (true, _) => ("fine", Style::Dim),
+            (false, true) => ("mended", Style::Strong),
+            (false, false) => ("WRONG", Style::Bad),
+        };
+        let line = Line::new()
+            .styled(&format!("{word:<7}"), style)
+            .add(format!("{:<16}", finding.what))
+            .add(finding.found.as_str());
+        out.line(line)?;
+        if let Some(hint) = &finding.hint {
+            for line in text::wrap(hint, columns.saturating_sub(23)) {
+                out.line(format!("{:23}{line}", ""))?;
+            }
+        }
+    }
+    if !report.ok {
+        out.message("`salus audit verify --all` checks every entry; `salus doctor --repair` mends what can be mended");
+    }
+    Ok(exit)
+}
 
 /// `status`.
 pub fn status(out: &mut Out, status: &Status) -> io::Result<()> {

@@ -9,6 +9,8 @@ use super::super::exit::{Exit, Outcome};
 use super::super::json::Object;
 use super::super::output::{Line, Out, Span, Style};
 use super::super::text;
+use super::with_plural;
+use crate::backup::Restored;
 
 /// Words of a line of the recovery phrase: 24 words make six lines of four, as they are copied by hand.
 const WORDS_A_LINE: usize = 4;
@@ -30,6 +32,27 @@ pub struct Founded<'a> {
     pub words: Option<&'a String>,
     /// That file.
     pub words_file: Option<&'a Path>,
+}
+
+/// `restore`.
+pub fn restored(out: &mut Out, restored: &Restored) -> Outcome {
+    if out.form().json {
+        let object = Object::new()
+            .with("clinic", &restored.clinic)
+            .with("name", &restored.name)
+            .with("entries", restored.entries);
+        out.json(&object)?;
+        return Ok(Exit::DONE);
+    }
+    let line = Line::new()
+        .styled(&restored.name, Style::Strong)
+        .add(format!(
+            " is restored with {}, as a new life of its store.",
+            with_plural(restored.entries, "entry")
+        ));
+    out.line(line)?;
+    out.line("Sync now: other clinics give back what came after the backup. Do not run the old folder again.")?;
+    Ok(Exit::DONE)
 }
 
 /// `init`.

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use salus_api::{ConflictView, GrantView, PatientRow, StaffView};
+use salus_api::{ConflictsView, DuplicateView, GrantView, PatientRow, StaffView};
 
 use super::super::exit::{Exit, Outcome};
+use super::super::json::Object;
 use super::super::output::{Line, Out, Span, Style};
 use super::super::table::{Column, Table};
 use super::super::{text, time};
@@ -98,6 +99,7 @@ pub fn grants(out: &mut Out, grants: &[GrantView]) -> io::Result<()> {
         ("right", Column::Left),
         ("by", Column::Flexible),
         ("when", Column::Left),
+        ("", Column::Flexible),
     ]);
     for grant in grants {
         table.row([
@@ -106,6 +108,7 @@ pub fn grants(out: &mut Out, grants: &[GrantView]) -> io::Result<()> {
             value::right(grant.right).into(),
             grant.by.as_str().into(),
             time::iso(grant.time_ms).into(),
+            Span::new(grant.ended.as_deref().unwrap_or(""), Style::Warn),
         ]);
     }
     let columns = out.form().columns;
@@ -113,16 +116,36 @@ pub fn grants(out: &mut Out, grants: &[GrantView]) -> io::Result<()> {
 }
 
 /// `patient conflicts`.
-pub fn conflicts(out: &mut Out, patient: &str, conflicts: &[ConflictView]) -> Outcome {
+pub fn conflicts(out: &mut Out, patient: &str, found: &ConflictsView) -> Outcome {
     if out.form().json {
-        json_lines(out, conflicts)?;
+        json_lines(out, &found.conflicts)?;
+        for concern in &found.concerns {
+            out.json(&Object::new().with("concern", &concern.id).merge(concern))?;
+        }
         return Ok(Exit::DONE);
     }
-    if conflicts.is_empty() {
+    if found.conflicts.is_empty() && found.concerns.is_empty() {
         out.message("no conflicts");
         return Ok(Exit::DONE);
     }
-    for conflict in conflicts {
+    for concern in &found.concerns {
+        let title = Line::new()
+            .styled("WARNING ", Style::Bad)
+            .add(concern.text.as_str())
+            .styled(&format!("  {}", text::short(&concern.id)), Style::Dim);
+        out.line(title)?;
+        for writer in &concern.writers {
+            out.line(format!(
+                "  {}: {}; {}, {}, {}",
+                writer.path,
+                value::json(&writer.value),
+                writer.author,
+                writer.clinic,
+                time::iso(writer.time_ms)
+            ))?;
+        }
+    }
+    for conflict in &found.conflicts {
         let title = Line::new()
             .styled(&conflict.label, Style::Strong)
             .add(format!("  {}", conflict.path));
@@ -148,15 +171,70 @@ pub fn conflicts(out: &mut Out, patient: &str, conflicts: &[ConflictView]) -> Ou
         let columns = out.form().columns;
         out.lines(table.lines(columns))?;
     }
-    out.message(format!(
-        "settle one with: salus patient resolve {patient} PATH CHOICE"
-    ));
+    if !found.conflicts.is_empty() {
+        out.message(format!(
+            "settle one with: salus patient resolve {patient} PATH CHOICE"
+        ));
+    }
+    if !found.concerns.is_empty() {
+        out.message(format!(
+            "correct the record, or let it stand with: salus patient acknowledge {patient} WARNING --why TEXT"
+        ));
+    }
     Ok(Exit::DONE)
+}
+
+/// `patient duplicates`.
+pub fn duplicates(out: &mut Out, found: &[DuplicateView]) -> io::Result<()> {
+    if out.form().json {
+        return found.iter().try_for_each(|duplicate| {
+            let object = Object::new()
+                .with("of", &duplicate.of.id)
+                .with("score", duplicate.score)
+                .with("reasons", &duplicate.reasons)
+                .with("linked", duplicate.linked);
+            out.json(&object.merge(&duplicate.row))
+        });
+    }
+    if found.is_empty() {
+        out.message("no record here looks like the same person's");
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("alike", Column::Right),
+        ("one", Column::Flexible),
+        ("other", Column::Flexible),
+        ("why", Column::Flexible),
+        ("", Column::Left),
+    ]);
+    let named = |row: &PatientRow| {
+        format!(
+            "{}, {}  {}  {}",
+            row.family,
+            row.given,
+            row.birth_date,
+            text::short(&row.id)
+        )
+    };
+    for duplicate in found {
+        let linked = if duplicate.linked { "linked" } else { "" };
+        table.row([
+            format!("{:.0} %", duplicate.score * 100.0).into(),
+            named(&duplicate.of).into(),
+            named(&duplicate.row).into(),
+            duplicate.reasons.join("; ").into(),
+            Span::new(linked, Style::Dim),
+        ]);
+    }
+    let columns = out.form().columns;
+    out.lines(table.lines(columns))?;
+    out.message("show two as one with: salus patient link PATIENT PATIENT");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use salus_api::{ConflictChoice, Response, Right, Role};
+    use salus_api::{ConflictChoice, ConflictView, Response, Right, Role};
     use serde_json::json;
 
     use super::super::tests::both;
@@ -227,6 +305,7 @@ mod tests {
             right: Right::Custodian,
             by: "Ann".to_owned(),
             time_ms: 1_795_347_575_123,
+            ended: None,
         }];
         let (text, json) = both(|out| answer(out, &Response::Grants(grants.clone())));
         insta::assert_snapshot!(text, @"
@@ -246,14 +325,18 @@ mod tests {
             time_ms: 1_795_347_575_123,
             shown,
         };
-        let list = vec![ConflictView {
+        let conflict = ConflictView {
             path: "patient/phone".to_owned(),
             label: "Telephone".to_owned(),
             values: vec![
                 choice(1, json!("+49 431 1"), "Ann", true),
                 choice(2, json!(null), "Bo", false),
             ],
-        }];
+        };
+        let list = ConflictsView {
+            conflicts: vec![conflict],
+            concerns: Vec::new(),
+        };
         let (text, json) = both(|out| conflicts(out, "3f9a", &list));
         insta::assert_snapshot!(text, @"
         Telephone  patient/phone
@@ -267,7 +350,7 @@ mod tests {
     fn nothing_to_list_leaves_standard_output_empty() {
         let (text, json) = both(|out| answer(out, &Response::Patients(Vec::new())));
         assert_eq!((text.as_str(), json.as_str()), ("", ""));
-        let (text, json) = both(|out| conflicts(out, "P", &[]));
+        let (text, json) = both(|out| conflicts(out, "P", &ConflictsView::default()));
         assert_eq!((text.as_str(), json.as_str()), ("", ""));
     }
 }

@@ -20,7 +20,7 @@ use super::output::{Line, Out};
 
 pub use audit::{history, sync_reports};
 pub use clinic::clinic_with_qr;
-pub use founding::{Founded, founded, ready};
+pub use founding::{Founded, founded, ready, restored};
 pub use lists::conflicts;
 pub use record::record;
 
@@ -37,7 +37,9 @@ pub fn answer(out: &mut Out, response: &Response) -> Outcome {
         Response::Record(view) => return record(out, view, false),
         Response::Added { id } => added(out, id)?,
         Response::Audit(rows) => audit::log(out, rows)?,
-        Response::Conflicts(list) => return conflicts(out, "PATIENT", list),
+        Response::Conflicts(found) => return conflicts(out, "PATIENT", found),
+        Response::Duplicates(found) => lists::duplicates(out, found)?,
+        Response::Doctor(report) => return clinic::doctor(out, report),
         Response::Imported(report) => out.json(report)?,
         Response::Exported(document) => out.raw(document)?,
         Response::Clinic(clinic) => clinic::clinic(out, clinic)?,

@@ -62,6 +62,10 @@ fn as_json(view: &PatientView) -> Object {
         .with("held_out", view.held_out)
         .with("synced_ms", view.synced_ms)
         .with("problems", &view.problems)
+        .with("concerns", &view.concerns)
+        .with("linked", &view.linked)
+        .with("warnings", &view.warnings)
+        .with_some("at", view.at.as_ref())
 }
 
 /// Whose record it is, whether it is verified and how fresh it is.
@@ -134,6 +138,30 @@ fn contact(patient: &Patient) -> String {
 /// What must not be overlooked.
 fn warnings(out: &mut Out, view: &PatientView) -> io::Result<()> {
     let mut lines = Vec::new();
+    if let Some(at) = &view.at {
+        lines.push(format!(
+            "as it was at {}: {}, as far as known here today; {} came later",
+            time::iso(at.time_ms),
+            with_plural(at.entries, "entry"),
+            at.later
+        ));
+    }
+    for row in &view.linked {
+        lines.push(format!(
+            "shown as one with {}, {} (record {}): `salus patient unlink` takes it back",
+            row.family,
+            row.given,
+            text::short(&row.id)
+        ));
+    }
+    lines.extend(view.warnings.iter().cloned());
+    for concern in &view.concerns {
+        lines.push(format!(
+            "{}; see `salus patient conflicts {}`",
+            concern.text,
+            text::short(&view.row.id)
+        ));
+    }
     if !view.conflicts.is_empty() {
         lines.push(format!(
             "{}: values written apart differ; see `salus patient conflicts {}`",

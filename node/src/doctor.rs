@@ -1,0 +1,241 @@
+//! `doctor`: looks for what is wrong with this node, says what to do, and mends what can be mended without losing anything.
+
+use std::sync::Arc;
+
+use salus_api::{ApiError, DoctorFinding, DoctorReport};
+use salus_vault::VaultFile;
+
+use crate::core::{Core, failure};
+use crate::node::{Node, Worker, blocking, lock};
+
+/// A claimed time is in the future if it is later than this node's clock by more, milliseconds: clocks of well-kept computers differ by seconds.
+const CLOCK_SLACK_MS: u64 = 10 * 60 * 1000;
+/// Free bytes below which the disk is called nearly full: a day's entries and images of a busy clinic (a guess).
+const LITTLE_SPACE: u64 = 512 << 20;
+
+/// Examines a node; `repair` mends what can be.
+pub async fn examine(
+    node: &Arc<Node>,
+    worker: &Worker,
+    repair: bool,
+) -> Result<DoctorReport, ApiError> {
+    let (node, worker) = (Arc::clone(node), worker.clone());
+    blocking(move || {
+        let core = node.core()?;
+        if repair && !lock(&core).has_role(&worker.staff, salus_audit::Role::Admin) {
+            return Err(ApiError::refused("only an administrator mends the node")
+                .hint("without --repair anybody of the staff may look"));
+        }
+        let mut findings = Vec::new();
+        findings.push(staff(&node, &worker, repair)?);
+        findings.push(space(&node));
+        let mut core = lock(&core);
+        findings.push(store(&core));
+        findings.push(life(&core));
+        findings.push(waiting(&mut core, repair)?);
+        findings.push(clock(&mut core)?);
+        findings.push(refused(&core)?);
+        findings.extend(clinics(&core)?);
+        findings.extend(contradictions(&core)?);
+        Ok(DoctorReport {
+            ok: findings.iter().all(|finding| finding.ok || finding.mended),
+            findings,
+        })
+    })
+    .await
+}
+
+fn fine(what: &str, found: impl Into<String>) -> DoctorFinding {
+    DoctorFinding {
+        what: what.to_owned(),
+        ok: true,
+        found: found.into(),
+        hint: None,
+        mended: false,
+    }
+}
+
+fn wrong(what: &str, found: impl Into<String>, hint: &str) -> DoctorFinding {
+    DoctorFinding {
+        ok: false,
+        hint: Some(hint.to_owned()),
+        ..fine(what, found)
+    }
+}
+
+/// Who can unlock, against who is certified.
+fn staff(node: &Node, worker: &Worker, repair: bool) -> Result<DoctorFinding, ApiError> {
+    const WHAT: &str = "staff";
+    let mut vault = VaultFile::decode(&node.vault_bytes()).map_err(failure::vault)?;
+    let slots = vault.staff(&worker.unlocked).map_err(failure::vault)?;
+    let core = node.core()?;
+    let stray: Vec<String> = {
+        let core = lock(&core);
+        slots
+            .iter()
+            .filter(|slot| !core.is_certified(slot.actor))
+            .map(|slot| slot.name.clone())
+            .collect()
+    };
+    if stray.is_empty() {
+        return Ok(fine(
+            WHAT,
+            format!("{} can unlock, each certified in the roster", slots.len()),
+        ));
+    }
+    let found = format!("in the vault without a certificate: {}", stray.join(", "));
+    if !repair {
+        return Ok(wrong(
+            WHAT,
+            found,
+            "`salus doctor --repair` takes them out; enrol them again if they work here",
+        ));
+    }
+    for name in &stray {
+        vault
+            .remove_staff(&worker.unlocked, name)
+            .map_err(failure::vault)?;
+    }
+    node.replace_vault(vault)?;
+    Ok(DoctorFinding {
+        mended: true,
+        ..wrong(
+            WHAT,
+            found,
+            "they were taken out; enrol them again if they work here",
+        )
+    })
+}
+
+/// Room on the disk.
+fn space(node: &Node) -> DoctorFinding {
+    const WHAT: &str = "disk";
+    match crate::folder::free_bytes(node.folder.root()) {
+        Some(free) if free < LITTLE_SPACE => wrong(
+            WHAT,
+            format!("{} MiB are free", free >> 20),
+            "free some space: a full disk stops edits, and loses none",
+        ),
+        Some(free) => fine(WHAT, format!("{} MiB are free", free >> 20)),
+        None => fine(WHAT, "this platform does not say how much is free"),
+    }
+}
+
+/// What the store has found wrong with itself.
+fn store(core: &Core) -> DoctorFinding {
+    const WHAT: &str = "store";
+    let problems = core.store_problems();
+    match problems.first() {
+        None => fine(
+            WHAT,
+            format!("{} entries in {} logs", core.size().1, core.size().0),
+        ),
+        Some(first) => wrong(
+            WHAT,
+            format!("{} problem(s), the first: {first}", problems.len()),
+            "`salus audit verify --all` names everything; restore the newest backup, then sync: other clinics give back what came after it",
+        ),
+    }
+}
+
+/// Whether this node's keys are the clinic's present ones.
+fn life(core: &Core) -> DoctorFinding {
+    const WHAT: &str = "keys";
+    if core.is_superseded() {
+        wrong(
+            WHAT,
+            "another life of this clinic's store has begun: this one writes nothing more",
+            "sync once to hand over what was written here, then work with the restored or renewed node",
+        )
+    } else {
+        fine(WHAT, "the chain is the clinic's present one")
+    }
+}
+
+/// Received entries that are not in documents and index yet.
+fn waiting(core: &mut Core, repair: bool) -> Result<DoctorFinding, ApiError> {
+    const WHAT: &str = "index";
+    let waiting = core.dirty_count();
+    if waiting == 0 {
+        return Ok(fine(WHAT, "every record that can be read is in it"));
+    }
+    let found = format!("{waiting} records changed and are not in it yet");
+    if !repair {
+        return Ok(wrong(
+            WHAT,
+            found,
+            "an unlocked node takes them in by itself; `salus doctor --repair` does it now",
+        ));
+    }
+    while core.digest_dirty(64)? > 0 {}
+    Ok(DoctorFinding {
+        mended: true,
+        ..wrong(WHAT, found, "they were taken in")
+    })
+}
+
+/// Whether this computer's clock can be right.
+fn clock(core: &mut Core) -> Result<DoctorFinding, ApiError> {
+    const WHAT: &str = "clock";
+    let now = core.now_ms();
+    let newest = core.patients()?.iter().map(|row| row.updated_ms).max();
+    Ok(match newest {
+        Some(newest) if newest > now.saturating_add(CLOCK_SLACK_MS) => wrong(
+            WHAT,
+            format!(
+                "an edit claims a time {} minutes ahead of this computer's clock",
+                (newest - now) / 60_000
+            ),
+            "set this computer's clock, or ask the clinic that wrote it; no right is decided by a clock",
+        ),
+        _ => fine(WHAT, "no edit claims a time ahead of it"),
+    })
+}
+
+/// What other clinics sent and this one did not take.
+fn refused(core: &Core) -> Result<DoctorFinding, ApiError> {
+    const WHAT: &str = "refused entries";
+    let refused = core.refused_count()?;
+    Ok(match refused {
+        0 => fine(WHAT, "none"),
+        n => DoctorFinding {
+            hint: Some("they never touch a record; if they keep coming, ask that clinic to look at its node".into()),
+            ..fine(WHAT, format!("{n} of other clinics are kept aside"))
+        },
+    })
+}
+
+/// The clinics that were made known.
+fn clinics(core: &Core) -> Result<Vec<DoctorFinding>, ApiError> {
+    const WHAT: &str = "clinics";
+    let unknown: Vec<String> = core
+        .peers()?
+        .into_iter()
+        .filter(|peer| !core.knows_roster(peer.clinic))
+        .map(|peer| core.clinic_name(peer.clinic))
+        .collect();
+    Ok(if unknown.is_empty() {
+        Vec::new()
+    } else {
+        vec![wrong(
+            WHAT,
+            format!("never reached so far: {}", unknown.join(", ")),
+            "see `salus peers` for its address; both clinics must have made each other known",
+        )]
+    })
+}
+
+/// Clinics that stated what cannot both be true.
+fn contradictions(core: &Core) -> Result<Vec<DoctorFinding>, ApiError> {
+    Ok(core
+        .contradictions()?
+        .into_iter()
+        .map(|found| {
+            wrong(
+                "evidence",
+                format!("{}: {}", core.clinic_name(found.clinic), found.what),
+                "both signed statements are kept; speak with that clinic before you rely on what it serves",
+            )
+        })
+        .collect())
+}
