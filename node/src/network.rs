@@ -42,6 +42,9 @@ pub fn mesh_error(error: MeshError) -> ApiError {
             "this clinic was made for loopback; listen on 127.0.0.1, or change `network` in settings.json"
         }
         MeshError::Version { .. } => "use the same version of salus at both clinics",
+        MeshError::Shunned { .. } => {
+            "it sent what no honest node sends and is left alone for a while; if that is a mistake, update both nodes"
+        }
         MeshError::Interrupted { .. } | MeshError::Stalled { .. } => {
             "sync again: it goes on from what was stored"
         }

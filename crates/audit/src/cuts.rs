@@ -143,14 +143,17 @@ impl Trial<'_> {
     fn find_certification_cut(&self, meta: &Meta) -> Option<Cause> {
         let (roster, past) = self.rosters.judged_by(meta.chain, &meta.authority)?;
         let member = roster.staff(meta.actor)?;
-        if is_covered(meta, member.counting_roles_at(&past)) {
+        let life_cut = roster.life_cut(meta.chain, &past);
+        let is_covered = is_covered(meta, member.counting_roles_at(&past));
+        if is_covered && life_cut.is_none() {
             return None;
         }
-        let certified = member.certified.iter();
-        let known = certified.filter(|certified| past.covers(certified.at));
-        let mut places: Vec<Tick> = known
-            .flat_map(|other| other.cut_by.iter().copied())
-            .collect();
+        let mut places = life_cut.unwrap_or_default();
+        if !is_covered {
+            let certified = member.certified.iter();
+            let known = certified.filter(|certified| past.covers(certified.at));
+            places.extend(known.flat_map(|other| other.cut_by.iter().copied()));
+        }
         places.sort_unstable();
         places.dedup();
         Some(Cause::Roster(roster.clinic(), places))

@@ -301,6 +301,10 @@ fn check_position(header: &Header, prev: Option<&Meta>) -> Result<(), Verdict> {
     if header.seq > MAX_SEQ {
         return Err(Verdict::Refused(Refusal::Prev));
     }
+    // Beyond it no cut could let an entry through.
+    if header.tree_index > MAX_TREE_SIZE {
+        return Err(Verdict::Refused(Refusal::TreeIndex));
+    }
     let Some(named) = header.prev else {
         return Ok(());
     };
@@ -422,8 +426,9 @@ fn is_admin(standing: Standing<'_>) -> bool {
     matches!(standing, Standing::Holds(roles) if roles.contains(&Role::Admin))
 }
 
-/// A new chain enters by an entry of its own, signed by itself: nobody can certify a chain that is another's. The root begins one
-/// with any cut; an admin, who restores a backup, only with the cut that takes nothing away, so that what was written stays.
+/// A new chain enters by an entry of its own, signed by itself: nobody can certify a chain that is
+/// another's. The root begins one with any cut; an admin, who restores a backup, only with the cut that
+/// takes nothing away, so that what was written stays.
 fn judge_incarnation(
     roster: &Roster,
     header: &Header,

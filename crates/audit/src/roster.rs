@@ -55,13 +55,14 @@ pub struct Incarnation {
 #[derive(Debug, Clone)]
 struct Beginning {
     at: Tick,
-    counts: bool,
+    /// What cuts it off, none if it counts.
+    cut_by: Vec<Tick>,
 }
 
 impl Incarnation {
     /// Whether it counts: one that a retired administrator began beyond the cut does not.
     pub fn counts(&self) -> bool {
-        self.began.iter().any(|beginning| beginning.counts)
+        self.began.iter().any(|began| began.cut_by.is_empty())
     }
 
     fn refresh(&mut self) {
@@ -295,6 +296,24 @@ impl Roster {
         life.is_some_and(|life| life.closings.iter().any(|closing| past.covers(closing.at)))
     }
 
+    /// What cuts off every entry in this past that began the chain; `None` if one of them counts.
+    pub(crate) fn life_cut(&self, chain: ChainId, past: &Past<'_>) -> Option<Vec<Tick>> {
+        let began = self
+            .incarnations
+            .get(&chain)
+            .map_or(&[][..], |life| &life.began);
+        let known: Vec<_> = began.iter().filter(|began| past.covers(began.at)).collect();
+        if known.iter().any(|began| began.cut_by.is_empty()) {
+            return None;
+        }
+        Some(
+            known
+                .iter()
+                .flat_map(|began| began.cut_by.iter().copied())
+                .collect(),
+        )
+    }
+
     pub(crate) fn cut_version(&self) -> u64 {
         self.cut_version
     }
@@ -398,7 +417,7 @@ impl Roster {
         });
         life.began.push(Beginning {
             at: meta.at(),
-            counts: true,
+            cut_by: Vec::new(),
         });
         if rank > life.rank {
             (life.endpoint, life.hpke) = (endpoint, hpke);
@@ -460,25 +479,22 @@ impl Roster {
             }
             member.refresh();
         }
-        self.set_lives(|other, counts| counts && other != at);
+        for life in self.incarnations.values_mut() {
+            for began in life.began.iter_mut().filter(|began| began.at == at) {
+                began.cut_by = cut_by.to_vec();
+                self.has_void_certifications = true;
+            }
+            let mut closings = life.closings.iter_mut();
+            if let Some(closing) = closings.find(|closing| closing.at == at) {
+                closing.counts = false;
+                life.refresh();
+            }
+        }
         self.cut_version += 1;
     }
 
-    /// Says of each beginning and close of an incarnation, by its place and whether it counted, whether it counts.
-    fn set_lives(&mut self, counts: impl Fn(Tick, bool) -> bool) {
-        for life in self.incarnations.values_mut() {
-            for began in &mut life.began {
-                began.counts = counts(began.at, began.counts);
-            }
-            for closing in &mut life.closings {
-                closing.counts = counts(closing.at, closing.counts);
-            }
-            life.refresh();
-        }
-    }
-
-    /// Gives force to the certifications and retirements that count and takes it from the others. `cut`
-    /// says what cuts off the entry at a place, nothing if it counts.
+    /// Gives force to what counts of certifications, retirements and lives, and takes it from the others.
+    /// `cut` says what cuts off the entry at a place, nothing if it counts.
     pub(crate) fn set_force(&mut self, cut: impl Fn(Tick) -> Vec<Tick>) {
         self.has_void_certifications = false;
         for member in self.staff.values_mut() {
@@ -491,7 +507,16 @@ impl Roster {
             }
             member.refresh();
         }
-        self.set_lives(|at, _| cut(at).is_empty());
+        for life in self.incarnations.values_mut() {
+            for began in &mut life.began {
+                began.cut_by = cut(began.at);
+                self.has_void_certifications |= !began.cut_by.is_empty();
+            }
+            for closing in &mut life.closings {
+                closing.counts = cut(closing.at).is_empty();
+            }
+            life.refresh();
+        }
         self.cut_version += 1;
     }
 }

@@ -10,7 +10,7 @@
 //!    its clinic's roster cuts it off at a lesser tree index; if an active revocation of its clinic does,
 //!    unless a counting grant to the clinic that knew of that revocation is in the entry's past; if its
 //!    chain shows several histories at or before its place; or if no certification that counts gives its
-//!    actor a role for it. What the entry's writer knew, and when, makes no difference, and neither do
+//!    actor a role for it, or begins its chain. What the entry's writer knew, and when, makes no difference, and neither do
 //!    clocks.
 //! 2. *Rights.* An entry is without a right if no counting grant in its past gives its clinic what its
 //!    kind needs, in the knowledge of every active revocation of the clinic in that past.
@@ -53,8 +53,8 @@ pub enum Void {
     /// The incarnation was closed, and this is beyond the cut.
     #[error("the clinic's node was replaced, and this was written beyond the cut")]
     ChainClosed,
-    /// The certification that gives the actor a role for this does not count.
-    #[error("the certificate of the person who wrote this does not count")]
+    /// The certification that gives the actor a role for this, or the one of the chain, does not count.
+    #[error("the certificate of the person or node that wrote this does not count")]
     Uncertified,
     /// The grant that gives the clinic the right to write this does not count.
     #[error("the grant that this relies on does not count")]
@@ -326,7 +326,7 @@ impl LogState {
             let (_, past) = rosters.judged_by(meta.chain, &meta.authority)?;
             let roles = roster.staff(meta.actor);
             let roles = roles.map_or(&[][..], |member| member.counting_roles_at(&past));
-            !is_covered(meta, roles)
+            !is_covered(meta, roles) || roster.life_cut(meta.chain, &past).is_some()
         };
         uncertified.then_some(Void::Uncertified)
     }

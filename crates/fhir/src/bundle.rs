@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{ImportError, Place, Position, quoted};
 use crate::raw::{Fields, Name, items, kind, string};
-use crate::source::{BOM, Limits, content_hash};
+use crate::source::{BOM, BUNDLE_LEVELS, Limits, content_hash, too_deep};
 
 /// Contained resources of one resource. 1,000: a guess; the sample data has 2.
 const MAX_CONTAINED: usize = 1_000;
@@ -139,6 +139,12 @@ impl<'a> Nodes<'a> {
                 None => return Err(not_fhir("its object has no resourceType")),
                 Some("Bundle") => all.bundle(value, limits)?,
                 Some(_) => {
+                    // It is kept in a Bundle, which is read within the same limit.
+                    let limit = limits.max_depth.saturating_sub(BUNDLE_LEVELS);
+                    if let Some(offset) = too_deep(value.get().as_bytes(), limit) {
+                        let position = position_of(text, value.get().as_ptr().addr() + offset);
+                        return Err(ImportError::TooDeep { limit, position });
+                    }
                     all.entries += 1;
                     all.push(value, head, None, limits)?;
                 }

@@ -1,4 +1,4 @@
-//! How the resources of a file hang together: what a reference names, and whose each resource is.
+//! How the resources of a file hang together: what a reference names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,9 +6,9 @@ use std::collections::hash_map::Entry;
 
 use serde_json::value::RawValue;
 
-use crate::bundle::{Kind, Node, Nodes, position};
-use crate::error::{ImportError, Place, quoted};
-use crate::raw::{Fields, string};
+use crate::bundle::{Kind, Node, Nodes};
+use crate::error::ImportError;
+use crate::raw::string;
 
 /// The resources of a file, by every name that they go by.
 pub(crate) struct Graph<'a> {
@@ -21,6 +21,8 @@ pub(crate) struct Graph<'a> {
     by_container: HashMap<(usize, String), usize>,
     /// Resources that say again what another one says.
     repeats: Vec<bool>,
+    /// Of what is repeated under another fullUrl, those repeats: each stands for one name more.
+    aliases: HashMap<usize, Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
@@ -32,6 +34,7 @@ impl<'a> Graph<'a> {
             by_id: HashMap::new(),
             by_container: HashMap::new(),
             repeats: vec![false; all.nodes.len()],
+            aliases: HashMap::new(),
             all,
         };
         let mut nameless: HashMap<[u8; 32], usize> = HashMap::new();
@@ -88,7 +91,12 @@ impl<'a> Graph<'a> {
         }
         if let Some(url) = &node.full_url {
             match self.by_url.entry(url.clone().into_owned()) {
-                Entry::Vacant(slot) => drop(slot.insert(first.unwrap_or(index))),
+                Entry::Vacant(slot) => {
+                    slot.insert(first.unwrap_or(index));
+                    if let Some(first) = first {
+                        self.aliases.entry(first).or_default().push(index);
+                    }
+                }
                 Entry::Occupied(other) if same(*other.get()) => first = Some(*other.get()),
                 Entry::Occupied(_) => return duplicate("fullUrl"),
             }
@@ -104,6 +112,16 @@ impl<'a> Graph<'a> {
     /// Whether an earlier resource says the same.
     pub(crate) fn is_repeat(&self, index: usize) -> bool {
         self.repeats[index]
+    }
+
+    /// The resources that say the same as this one under another fullUrl.
+    pub(crate) fn aliases(&self, index: usize) -> &[usize] {
+        self.aliases.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether several resources have this id, so that the id alone names none of them.
+    pub(crate) fn is_ambiguous(&self, id: &str) -> bool {
+        matches!(self.by_id.get(id), Some(None))
     }
 
     /// The resource that a reference in resource `from` names.
@@ -154,146 +172,6 @@ impl<'a> Graph<'a> {
         (0..self.all.nodes.len())
             .filter(|&i| self.node(i).kind == Kind::Patient && !self.is_repeat(i))
             .collect()
-    }
-
-    /// Whose the resources are.
-    pub(crate) fn owners(&self) -> Result<Vec<Owner>, ImportError> {
-        let patients = self.patients();
-        let only = match patients.as_slice() {
-            [] => return Err(ImportError::NoPatient),
-            [only] => Some(*only),
-            _ => None,
-        };
-        let mut owners: Vec<Owner> = Vec::with_capacity(self.all.nodes.len());
-        let mut unclear = Vec::new();
-        for index in 0..self.all.nodes.len() {
-            let node = self.node(index);
-            let owner = if self.is_repeat(index) {
-                Owner::Repeat
-            } else if node.kind == Kind::Patient {
-                Owner::Subject(index)
-            } else if let Some(container) = node.container {
-                let outer = owners[container];
-                match (node.kind.is_clinical(), outer) {
-                    (true, Owner::Subject(patient)) => match self.subject(index, false)? {
-                        None => outer,
-                        Some(Some(other)) if other == patient => outer,
-                        Some(_) => Owner::Kept(patient),
-                    },
-                    _ => outer,
-                }
-            } else {
-                match (
-                    self.subject(index, node.kind.is_clinical())?.flatten(),
-                    only,
-                ) {
-                    (Some(patient), _) => Owner::Subject(patient),
-                    (None, Some(only)) => Owner::Kept(only),
-                    (None, None) => {
-                        unclear.push(index);
-                        Owner::Shared
-                    }
-                }
-            };
-            owners.push(owner);
-        }
-        // What names no patient itself belongs to the patient whose resources it names, if that is only one.
-        let direct = owners.clone();
-        for index in unclear {
-            for reference in references(self.node(index).raw.get()) {
-                let named = self.resolve(index, &reference).map(|named| direct[named]);
-                let Some(patient) = named.and_then(Owner::patient) else {
-                    continue;
-                };
-                owners[index] = match owners[index] {
-                    Owner::Shared => Owner::Kept(patient),
-                    Owner::Kept(other) if other == patient => continue,
-                    _ => Owner::Several,
-                };
-            }
-        }
-        Ok(owners)
-    }
-
-    /// The Patient that a resource says it is about: `None` if it does not say, `Some(None)` if it is about
-    /// something else. Clinical resources must be about a Patient of the file.
-    fn subject(&self, index: usize, needed: bool) -> Result<Option<Option<usize>>, ImportError> {
-        let node = self.node(index);
-        let clinical = node.kind.is_clinical();
-        let path = || format!("{}.{}", node.resource_type, node.kind.subject());
-        let wrong = |at: &RawValue, what: &str| ImportError::Element {
-            place: self.place(node, at),
-            path: path(),
-            what: what.to_owned(),
-        };
-        let Some(subject) = node.subject else {
-            return if needed {
-                Err(wrong(
-                    node.raw,
-                    "is missing, so nobody can tell whose it is",
-                ))
-            } else {
-                Ok(None)
-            };
-        };
-        let broken = |reference: &str, why| ImportError::BrokenReference {
-            place: self.place(node, subject),
-            path: path(),
-            reference: quoted(reference),
-            why,
-        };
-        let fields: Option<Fields<'_>> = serde_json::from_str(subject.get()).ok();
-        let reference = match fields.map(|f| f.get("reference").map(string)) {
-            Some(Some(Some(reference))) => reference,
-            _ if !clinical => return Ok(Some(None)),
-            Some(None) => return Err(broken("", "it names no resource")),
-            _ => return Err(wrong(subject, "should be a reference")),
-        };
-        match self.resolve(index, &reference) {
-            Some(found) if self.node(found).kind == Kind::Patient => Ok(Some(Some(found))),
-            Some(found) if self.node(found).resource_type == "Patient" => Err(broken(
-                &reference,
-                "the Patient is contained in a resource, and a record needs one of its own",
-            )),
-            // About a device, a place or a group: kept, but not as clinical data.
-            Some(_) => Ok(Some(None)),
-            None if clinical || reference.contains("Patient/") || reference.starts_with("urn:") => {
-                Err(broken(&reference, "no such Patient in the file"))
-            }
-            None => Ok(Some(None)),
-        }
-    }
-
-    fn place(&self, node: &Node<'_>, at: &RawValue) -> Place {
-        Place {
-            position: position(self.all.text, at),
-            ..self.all.place(node)
-        }
-    }
-}
-
-/// Whose a resource is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// It is about this Patient (by number), and may become typed.
-    Subject(usize),
-    /// It is kept with this Patient.
-    Kept(usize),
-    /// Nobody's: goes with every patient whose resources refer to it.
-    Shared,
-    /// It names several patients: kept with none of them, since each would show the others.
-    Several,
-    /// An earlier resource says the same.
-    Repeat,
-}
-
-impl Owner {
-    /// The one patient that it goes with.
-    pub(crate) fn patient(self) -> Option<usize> {
-        match self {
-            Self::Subject(patient) | Self::Kept(patient) => Some(patient),
-            _ => None,
-        }
     }
 }
 

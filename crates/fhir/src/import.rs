@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::bundle::{Kind, Nodes, position_of};
 use crate::counts::Counts;
 use crate::error::{ImportError, Place, quoted};
-use crate::graph::{Graph, Owner, references};
+use crate::graph::{Graph, references};
 use crate::ids::{is_id, stable_id};
 use crate::json::{Bad, Fault, Tally};
+use crate::owner::Owner;
 use crate::read::{Cx, Lookups, Read};
 use crate::source::{self, Limits};
 use crate::write::json::quote;
@@ -117,8 +118,9 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Import, ImportError> 
             ids: &ids,
             lookups: &lookups,
             patient,
+            part: &part,
         };
-        import.patients.push(one.read(&part, &mut budget, limits)?);
+        import.patients.push(one.read(&mut budget, limits)?);
     }
     for (index, used) in used.into_iter().enumerate() {
         let node = graph.node(index);
@@ -222,21 +224,19 @@ struct One<'g, 'a> {
     ids: &'g HashMap<usize, String>,
     lookups: &'g Lookups,
     patient: usize,
+    /// What goes with the patient, sorted.
+    part: &'g [usize],
 }
 
 impl<'g, 'a> One<'g, 'a> {
-    fn read(
-        &self,
-        part: &[usize],
-        budget: &mut Budget,
-        limits: &Limits,
-    ) -> Result<PatientImport, ImportError> {
+    fn read(&self, budget: &mut Budget, limits: &Limits) -> Result<PatientImport, ImportError> {
         let mut content = RecordContent::default();
         let mut report = Report::default();
         // Typed items that turned out not to mean what they say, and what they contain.
         let mut dropped: HashSet<usize> = HashSet::new();
-        for &index in part {
+        for &index in self.part {
             let node = self.graph.node(index);
+            self.graph.check_subject(index, self.owners, self.part)?;
             let typed =
                 node.kind.is_typed() && matches!(self.owners.get(index), Some(Owner::Subject(_)));
             let outer_dropped = node.container.is_some_and(|outer| dropped.contains(&outer));
@@ -272,9 +272,9 @@ impl<'g, 'a> One<'g, 'a> {
         };
         Ok(PatientImport {
             source_id,
-            source_hash: self.source_hash(part),
+            source_hash: self.source_hash(),
             content,
-            raw: self.raw(part, budget, limits)?,
+            raw: self.raw(budget, limits)?,
             report,
         })
     }
@@ -295,7 +295,7 @@ impl<'g, 'a> One<'g, 'a> {
             owners: self.owners,
             ids: self.ids,
             lookups: self.lookups,
-            patient: self.patient,
+            part: self.part,
             index,
         };
         if index == self.patient {
@@ -352,8 +352,9 @@ impl<'g, 'a> One<'g, 'a> {
         }
     }
 
-    fn source_hash(&self, part: &[usize]) -> [u8; 32] {
-        let hashes: BTreeSet<[u8; 32]> = part
+    fn source_hash(&self) -> [u8; 32] {
+        let hashes: BTreeSet<[u8; 32]> = self
+            .part
             .iter()
             .map(|&index| self.graph.node(index))
             .filter(|node| node.container.is_none())
@@ -366,13 +367,8 @@ impl<'g, 'a> One<'g, 'a> {
         *hasher.finalize().as_bytes()
     }
 
-    /// The resources as they came, as a Bundle.
-    fn raw(
-        &self,
-        part: &[usize],
-        budget: &mut Budget,
-        limits: &Limits,
-    ) -> Result<Vec<u8>, ImportError> {
+    /// The resources as they came, as a Bundle that the same limits let through.
+    fn raw(&self, budget: &mut Budget, limits: &Limits) -> Result<Vec<u8>, ImportError> {
         // A search result stays one: its references to what stayed on the server are no mistake.
         let bundle_type = if self.graph.all.partial {
             "searchset"
@@ -382,9 +378,13 @@ impl<'g, 'a> One<'g, 'a> {
         let mut raw =
             format!("{{\"resourceType\":\"Bundle\",\"type\":\"{bundle_type}\",\"entry\":[");
         let limit_bytes = budget.max_raw_bytes;
+        let max_bytes = limits.max_patient_source_bytes.min(limits.max_bytes);
         let mut first = true;
-        for node in part
+        for node in self
+            .part
             .iter()
+            // A repeat under another fullUrl is there for those who refer to it by that one.
+            .flat_map(|i| std::iter::once(i).chain(self.graph.aliases(*i)))
             .map(|&i| self.graph.node(i))
             .filter(|n| n.container.is_none())
         {
@@ -403,12 +403,10 @@ impl<'g, 'a> One<'g, 'a> {
             raw.push_str("\"resource\":");
             let so_far = u64::try_from(raw.len()).unwrap_or(u64::MAX);
             let closing = 3; // `}` after the resource and `]}` after the last
-            if so_far.saturating_add(bytes).saturating_add(closing)
-                > limits.max_patient_source_bytes
-            {
+            if so_far.saturating_add(bytes).saturating_add(closing) > max_bytes {
                 return Err(ImportError::PatientTooLarge {
                     place: self.graph.all.place(self.graph.node(self.patient)),
-                    limit_bytes: limits.max_patient_source_bytes,
+                    limit_bytes: max_bytes,
                 });
             }
             raw.push_str(node.raw.get());

@@ -57,6 +57,7 @@ mod graph;
 mod ids;
 mod import;
 mod json;
+mod owner;
 mod raw;
 mod read;
 mod source;

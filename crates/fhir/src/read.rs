@@ -15,9 +15,10 @@ use salus_record::model::*;
 use crate::absence::is_absence;
 use crate::base64;
 use crate::bundle::Kind;
-use crate::graph::{Graph, Owner, reference_name};
+use crate::graph::{Graph, reference_name};
 use crate::ids::is_id;
 use crate::json::{At, Bad, Fault, MAX_STRING_BYTES, Object, Tally};
+use crate::owner::Owner;
 use crate::urls;
 
 pub(crate) use datatypes::human_name;
@@ -39,7 +40,8 @@ pub(crate) struct Cx<'g, 'a> {
     /// Ids of the typed items by resource.
     pub(crate) ids: &'g HashMap<usize, String>,
     pub(crate) lookups: &'g Lookups,
-    pub(crate) patient: usize,
+    /// What goes with the patient, sorted: all that its resources may speak of.
+    pub(crate) part: &'g [usize],
     /// The resource being read.
     pub(crate) index: usize,
 }
@@ -152,12 +154,8 @@ impl<'a> Cx<'_, 'a> {
             }
             return Ok(dangling);
         };
-        if let Some(found) = self.graph.resolve(self.index, &target) {
+        if let Some(found) = self.resolve(r, &target)? {
             let fits = wanted.contains(&self.graph.node(found).kind);
-            let owner = self.owners.get(found).and_then(|owner| owner.patient());
-            if fits && owner.is_some_and(|patient| patient != self.patient) {
-                return Err(broken(r, &target, "it belongs to another patient"));
-            }
             let id = self.ids.get(&found).filter(|_| fits);
             if id.is_none() {
                 r.unmodelled_self();
@@ -169,6 +167,24 @@ impl<'a> Cx<'_, 'a> {
         }
         r.unmodelled_self();
         Ok(None)
+    }
+
+    /// The resource that a reference names. What does not go with this patient is refused, whatever it is: it is
+    /// not this record's, and kept without it the reference would lead nowhere.
+    fn resolve(&self, r: &Object<'a, '_>, target: &str) -> Result<Option<usize>, Bad> {
+        match self.graph.resolve(self.index, target) {
+            Some(found) if !self.is_here(found) => Err(broken(
+                r,
+                target,
+                Owner::why_elsewhere(self.owners.get(found)),
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether a resource goes with this patient.
+    fn is_here(&self, index: usize) -> bool {
+        self.part.binary_search(&index).is_ok()
     }
 
     /// Whether a reference that names nothing in the file is broken. What is on another server, or is of a
@@ -208,6 +224,8 @@ impl<'a> Cx<'_, 'a> {
         let named = self
             .graph
             .resolve(self.index, &target)
+            // Another patient's name, a mother's for instance, is not this record's to tell.
+            .filter(|found| self.is_here(*found))
             .and_then(|found| self.name_of(found, MAX_NAME_STEPS));
         Ok(named.or_else(|| Some(target.into_owned())))
     }
@@ -238,7 +256,15 @@ impl<'a> Cx<'_, 'a> {
                 target.ok().flatten().and_then(|r| {
                     r.display.map(Cow::into_owned).or_else(|| {
                         let found = self.graph.resolve(index, r.reference.as_deref()?)?;
-                        self.name_of(found, steps - 1)
+                        // Wherever the role goes, its practitioner must go, too: the name is looked up once.
+                        let patient_of = |i: usize| self.owners.get(i).and_then(|o| o.patient());
+                        let goes_along = match self.owners.get(found)? {
+                            Owner::Shared => true,
+                            owner => owner
+                                .patient()
+                                .is_some_and(|p| patient_of(index) == Some(p)),
+                        };
+                        goes_along.then(|| self.name_of(found, steps - 1)).flatten()
                     })
                 })
             }

@@ -21,14 +21,16 @@ pub struct Limits {
     /// Bytes of JSON, once inflated. 512 MiB: a Synthea patient is 0.4 MB (mean of the 40 of the sample data),
     /// so a file may hold a thousand patients.
     pub max_bytes: u64,
-    /// Levels of arrays and objects. 64: a resource nests 10 to 20 deep (a guess from the sample data's 11).
+    /// Levels of arrays and objects, of which the three of the Bundle around a resource count also where it stands
+    /// alone. 64: a resource nests 10 to 20 deep (a guess from the sample data's 11).
     pub max_depth: usize,
     /// Resources, contained ones included. 1,000,000: at 512 bytes each they fill `max_bytes`.
     pub max_entries: usize,
     /// JSON objects inside the resources that become typed. 8,000,000: an Observation has about 10.
     pub max_elements: u64,
     /// Bytes of one patient's resources, once inflated, as [`PatientImport::raw`](crate::PatientImport::raw)
-    /// keeps them. 64 MiB: what the log keeps of one attachment, and 160 mean Synthea patients.
+    /// keeps them; never more than `max_bytes`, so that they can be read again. 64 MiB: what the log keeps of one
+    /// attachment, and 160 mean Synthea patients.
     pub max_patient_source_bytes: u64,
 }
 
@@ -150,8 +152,11 @@ fn sniff(bytes: &[u8]) -> Result<(), ImportError> {
     }
 }
 
+/// Levels of a Bundle around its resources: itself, the array of entries, and the entry.
+pub(crate) const BUNDLE_LEVELS: usize = 3;
+
 /// Where arrays and objects nest deeper than `limit`, without recursion: later parsers may rely on it.
-fn too_deep(text: &[u8], limit: usize) -> Option<usize> {
+pub(crate) fn too_deep(text: &[u8], limit: usize) -> Option<usize> {
     let mut depth = 0usize;
     let mut bytes = text.iter().enumerate();
     while let Some((offset, byte)) = bytes.next() {

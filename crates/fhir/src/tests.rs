@@ -1,5 +1,6 @@
 //! Tests over whole files, made here; the sample data is read where it is there, and never copied.
 
+mod again;
 mod arbitrary;
 mod bad_input;
 mod cost;

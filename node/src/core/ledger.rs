@@ -20,6 +20,8 @@ const MAX_ROSTERS: usize = 4_096;
 const MAX_UNPROVEN_BYTES: usize = 32 << 20;
 /// Records whose audience is judged again at once when a roster ended a key; more are left to the digestion of dirty records.
 const MAX_JUDGED_AT_ONCE: usize = 2_048;
+/// Entries of one load, at most: more than fill a frame of 1 MiB, the smallest having some 400 bytes.
+const MAX_LOADED: usize = 4_096;
 /// Below this a batch of signatures is verified on one thread; splitting costs about 20 µs.
 const PARALLEL_FROM: usize = 64;
 
@@ -203,13 +205,14 @@ impl Core {
         let state = self.log(log)?;
         loaded.ours = state.heights().clone();
         // A chain that shows the two of us different histories is sent whole: then both hold both.
-        let lacking = state.lacking(theirs);
+        let lacking = state.lacking_first(theirs, MAX_LOADED);
         let wanted: Vec<_> = lacking
             .entries
             .into_iter()
             .map(|(line, seq, hash)| (line, seq, state.line_of(&hash).unwrap_or(line)))
             .collect();
         loaded.forked = lacking.forked;
+        loaded.more = wanted.len() >= MAX_LOADED;
         let mut bytes = 0;
         for (line, seq, named) in wanted {
             if bytes >= max_bytes && !loaded.entries.is_empty() {
@@ -286,9 +289,10 @@ impl Core {
                     let row = (hash, entry.without_payload().encode());
                     pending.batch.refused.push(row);
                 }
-                // A damaged log takes nothing more; the others go on.
+                // A damaged log takes nothing more; the others go on. That is not the peer's fault.
                 Err(error) if error.kind == ErrorKind::Integrity => {
                     tracing::warn!(%error, "entries for a damaged log are not taken in");
+                    waiting.entry(hash).or_default().push(entry);
                 }
                 Err(error) => {
                     outcome = Err(error);
@@ -379,7 +383,7 @@ impl Core {
     }
 
     fn take_in_one(&mut self, entry: &Entry) -> Result<Verdict, ApiError> {
-        use salus_audit::{Control, Kind, Refusal};
+        use salus_audit::Control;
         let log = entry.header().log;
         let new = self.logs.summary(&log).is_none() && self.rosters.log(log).is_none();
         let begins_roster = new
@@ -391,7 +395,9 @@ impl Core {
                 )
             });
         if begins_roster && self.rosters.clinics().count() >= MAX_ROSTERS {
-            return Ok(Verdict::Refused(Refusal::NotSupported));
+            // For a reason of ours, not of the peer's: it waits.
+            let missing = vec![entry.hash()];
+            return Ok(Verdict::Pending { missing });
         }
         self.admit(entry, begins_roster)
     }

@@ -471,16 +471,21 @@ impl Core {
     ) -> Result<Entry, ApiError> {
         let time_ms = self.now_ms();
         let chain = self.chain.chain();
-        let authority = self
-            .rosters
-            .get(self.me)
-            .map(|r| r.heads().to_vec())
-            .unwrap_or_default();
         let begins_roster = matches!(&said, Said::Clear(Control::RosterGenesis { .. }));
         let in_roster = begins_roster || self.rosters.log(log).is_some();
         let size = pending.tree.size();
-        let state = self.log(log)?;
+        // Read from where it lies, because the rosters are asked about it beside the state.
+        let state = match self.rosters.log(log) {
+            Some(state) => state,
+            None => self.logs.state(log, &self.store, &self.rosters)?,
+        };
         let position = state.position(chain, size);
+        let prev = position.prev.and_then(|prev| state.entry_meta(&prev));
+        let authority = if in_roster {
+            Vec::new()
+        } else {
+            self.rosters.authority(self.me, prev)
+        };
         let (kind, epoch) = match &said {
             Said::Clear(control) => (control.kind(), None),
             Said::Sealed(body, epoch, _) => (body.kind(), Some(*epoch)),
@@ -488,7 +493,7 @@ impl Core {
         let draft = Draft {
             log,
             parents: state.parents(chain),
-            authority: if in_roster { Vec::new() } else { authority },
+            authority,
             kind,
             scope,
             epoch,

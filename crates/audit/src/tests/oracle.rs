@@ -212,12 +212,19 @@ impl<'a> Oracle<'a> {
     fn certification(&self, entry: usize) -> Option<Cause> {
         let header = self.header(entry);
         let roster = self.roster_of(entry);
-        let mut certified = Vec::new();
+        let (mut certified, mut lives) = (Vec::new(), Vec::new());
         for head in header.authority.iter().map(|head| self.at[head]) {
             for known in self.pasts[head]
                 .iter()
                 .filter(|known| self.header(**known).log == roster)
             {
+                if let Some(
+                    Control::RosterGenesis { chain, .. } | Control::Incarnation { chain, .. },
+                ) = &self.controls[*known]
+                    && *chain == header.chain
+                {
+                    lives.push(*known);
+                }
                 if let Some(Control::Certify { key, roles, .. }) = &self.controls[*known]
                     && *key == header.actor
                 {
@@ -240,10 +247,19 @@ impl<'a> Oracle<'a> {
             Kind::Link | Kind::Unlink => role.may_edit(Scope::Demographics),
             _ => role.may_grant(),
         };
-        if roles.iter().any(covers) {
+        let is_covered = roles.iter().any(covers);
+        let is_alive = lives.iter().any(|life| self.roster_cuts(*life).is_empty());
+        if is_covered && is_alive {
             return None;
         }
-        let cuts = certified.iter().flat_map(|other| self.roster_cuts(other.2));
+        let uncertified = certified
+            .iter()
+            .filter(|_| !is_covered)
+            .map(|other| other.2);
+        let dead = lives.into_iter().filter(|_| !is_alive);
+        let cuts = uncertified
+            .chain(dead)
+            .flat_map(|other| self.roster_cuts(other));
         let known_by = cuts.flat_map(|cause| cause.known_by).collect();
         Some(Cause {
             void: Void::Uncertified,

@@ -112,7 +112,7 @@ fn summary(newcomer: &Newcomer, clinics: &[ClinicId]) -> Summary {
         });
         let lives = roster
             .incarnations()
-            .map(|life| format!("{:?} {:?}", life.chain, life.closed));
+            .map(|life| format!("{:?} {:?} {}", life.chain, life.closed, life.counts()));
         let state = format!(
             "{:?} {:?} {:?} {:?}",
             state.digest(),

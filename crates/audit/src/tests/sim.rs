@@ -208,7 +208,7 @@ impl Sim {
                 let roles = self.dice.pick(&roles).unwrap();
                 self.certify(who, keeper, roles);
             }
-            20 => self.begin_life(who, root),
+            20 => self.begin_life(who, keeper, keeper == root),
             // A liar's second self: the same chain, and from now on another history.
             21 if self.replicas.len() < 9 => {
                 self.history.has_cuts = true;
@@ -277,9 +277,12 @@ impl Sim {
     }
 
     /// A new life, of a replica that goes on as the old one or does not.
-    fn begin_life(&mut self, who: usize, root: ActorId) {
+    fn begin_life(&mut self, who: usize, keeper: ActorId, is_root: bool) {
         self.history.has_cuts = true;
-        let closes = self.some_cuts(who);
+        let mut closes = self.some_cuts(who);
+        if !is_root {
+            closes.iter_mut().for_each(|cut| cut.1 = MAX_TREE_SIZE);
+        }
         let mut replica = self.replicas[who].clone();
         let chain = ChainId::from_bytes(self.new_id("chain"));
         (replica.chain, replica.tree_size) = (chain, 0);
@@ -291,7 +294,7 @@ impl Sim {
             closes,
         };
         let at = self.replicas.len() - 1;
-        if !self.write_roster(at, root, &control) {
+        if !self.write_roster(at, keeper, &control) {
             self.replicas.pop();
         } else if self.dice.one_in(2) {
             self.replicas.swap_remove(who);

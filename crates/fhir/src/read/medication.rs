@@ -79,7 +79,10 @@ impl<'a> Cx<'_, 'a> {
         let found = o.object("medicationReference", |r| {
             let reference = Reference::read(r)?;
             let target = reference.reference.as_deref();
-            let found = target.and_then(|target| self.graph.resolve(self.index, target));
+            let found = match target {
+                Some(target) => self.resolve(r, target)?,
+                None => None,
+            };
             let code = match found {
                 Some(index) => self.code_of(index)?,
                 None => None,
