@@ -2,6 +2,8 @@
 //!
 //! Every clinic is a real node with its own sealed store, and every step goes through the client API, as a person's would.
 
+mod core;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +50,9 @@ pub struct DemoOptions {
     /// Report as JSON, one object a step.
     pub json: bool,
 }
+
+/// What the demo's clinics are unlocked with.
+const PASSPHRASE: &str = "made-up patients only";
 
 struct Clinic {
     name: &'static str,
@@ -178,8 +183,12 @@ pub async fn run(
         found(&root, &options, &mut clinics, &mut tell).await?;
         share(&root, &options, &clinics, &mut tell).await?;
         if options.headless {
-            converge(&clinics, &mut tell).await?;
+            let patient = converge(&clinics, &mut tell).await?;
             live(&clinics, &mut tell).await?;
+            core::unsafe_merge(&clinics, &patient, &mut tell).await?;
+            core::prove(&clinics, &patient, &mut tell).await?;
+            core::revoke(&clinics, &patient, &mut tell).await?;
+            core::lost_disk(&root, &mut clinics, &patient, &mut tell).await?;
             verify(&clinics, &mut tell).await
         } else {
             apart(&clinics, &mut tell).await?;
@@ -214,7 +223,7 @@ async fn found(
 ) -> Result<(), ApiError> {
     for (name, staff, role) in CLINICS.iter().take(options.clinics) {
         let folder = root.join(name.to_lowercase().replace(' ', "-"));
-        let passphrase = Passphrase::new("made-up patients only".to_owned());
+        let passphrase = Passphrase::new(PASSPHRASE.to_owned());
         let outcome = {
             let init_options = InitOptions {
                 data_dir: folder.clone(),
@@ -392,7 +401,7 @@ async fn apart(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<String, ApiE
 }
 
 /// They reconnect: everything merges, the one real conflict is shown and settled.
-async fn converge(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<(), ApiError> {
+async fn converge(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<String, ApiError> {
     let patient = apart(clinics, tell).await?;
     let [a, b, ..] = clinics else {
         return Err(ApiError::failed("no clinics"));
@@ -452,7 +461,7 @@ async fn converge(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<(), ApiEr
         "both clinics show the same record",
     )?;
     tell.done("a physician settled the conflict: equal records and equal heights on both sides");
-    Ok(())
+    Ok(patient)
 }
 
 /// Both run and are connected: an edit at one appears at the other.
@@ -527,12 +536,17 @@ async fn verify(clinics: &[Clinic], tell: &mut Teller<'_>) -> Result<(), ApiErro
 /// Somebody edits a copy of the disk by hand: it is found.
 async fn tamper(original: &Path, copy: &Path, tell: &mut Teller<'_>) -> Result<(), ApiError> {
     std::fs::create_dir_all(copy).map_err(|e| crate::folder::io_error("make", copy, &e))?;
-    for name in ["vault.salus", "store.redb", "settings.json"] {
+    for name in [
+        "vault.salus",
+        "store.redb",
+        "store.redb.mark",
+        "settings.json",
+    ] {
         let (from, to) = (original.join(name), copy.join(name));
         std::fs::copy(&from, &to).map_err(|e| crate::folder::io_error("copy", &from, &e))?;
     }
     alter(&copy.join("store.redb"))?;
-    let passphrase = Passphrase::new("made-up patients only".to_owned());
+    let passphrase = Passphrase::new(PASSPHRASE.to_owned());
     let found = async {
         let clinic = open(
             "the tampered copy",
