@@ -50,7 +50,15 @@ pub async fn backup(
             );
         }
         let part = partial(&path);
-        let written = write_backup(&node, &part).and_then(|bytes| {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&part).map_err(|e| {
+            io_error("make", &part, &e)
+                .hint("another backup may be under way; take the file away if none is")
+        })?;
+        let written = write_backup(&node, &part, file).and_then(|bytes| {
             // Never over a file that appeared meanwhile.
             std::fs::hard_link(&part, &path)
                 .or_else(|_| {
@@ -88,13 +96,9 @@ fn sync_folder(path: &Path) {
     }
 }
 
-fn write_backup(node: &Node, path: &Path) -> Result<u64, ApiError> {
+fn write_backup(node: &Node, path: &Path, file: File) -> Result<u64, ApiError> {
     let failed = |e: std::io::Error| io_error("write", path, &e);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = BufWriter::new(options.open(path).map_err(failed)?);
+    let mut out = BufWriter::new(file);
     let settings = serde_json::to_vec(&node.settings)
         .map_err(|e| ApiError::failed(format!("the settings cannot be written: {e}")))?;
     let vault = node.vault_bytes();
@@ -202,9 +206,15 @@ fn make(
     })?;
     let (notices, _unheard) = mpsc::unbounded_channel();
     let mut core = Core::open(store, secrets.chain.clone(), system_clock(), notices)?;
-    core.unlock(secrets)?;
+    // The keys may have been replaced while the backup was made: then the store knows of them and the vault does not yet.
+    let mut held = secrets.clone();
+    if let Some(newer) = core.next_life(&held)? {
+        core.write_with(newer.chain.clone());
+        held = newer;
+    }
+    core.unlock(&held)?;
     // The endpoint stays: other clinics know this one by it, and its old life is over.
-    let mut next = secrets.clone();
+    let mut next = held.clone();
     next.chain = generate_signing_key();
     let signer = match &options.recovery {
         Some(words) => core.root_key(words.expose())?,

@@ -65,8 +65,16 @@ fn wrong(what: &str, found: impl Into<String>, hint: &str) -> DoctorFinding {
 
 /// Who can unlock, against who is certified.
 fn staff(node: &Node, worker: &Worker, repair: bool) -> Result<DoctorFinding, ApiError> {
+    node.mend_vault(|vault| staff_of(vault, node, worker, repair))
+}
+
+fn staff_of(
+    vault: &mut VaultFile,
+    node: &Node,
+    worker: &Worker,
+    repair: bool,
+) -> Result<(DoctorFinding, bool), ApiError> {
     const WHAT: &str = "staff";
-    let mut vault = VaultFile::decode(&node.vault_bytes()).map_err(failure::vault)?;
     let slots = vault.staff(&worker.unlocked).map_err(failure::vault)?;
     let core = node.core()?;
     let stray: Vec<String> = {
@@ -78,33 +86,25 @@ fn staff(node: &Node, worker: &Worker, repair: bool) -> Result<DoctorFinding, Ap
             .collect()
     };
     if stray.is_empty() {
-        return Ok(fine(
-            WHAT,
-            format!("{} can unlock, each certified in the roster", slots.len()),
-        ));
+        let found = format!("{} can unlock, each certified in the roster", slots.len());
+        return Ok((fine(WHAT, found), false));
     }
     let found = format!("in the vault without a certificate: {}", stray.join(", "));
     if !repair {
-        return Ok(wrong(
-            WHAT,
-            found,
-            "`salus doctor --repair` takes them out; enrol them again if they work here",
-        ));
+        let hint = "`salus doctor --repair` takes them out; enrol them again if they work here";
+        return Ok((wrong(WHAT, found, hint), false));
     }
     for name in &stray {
         vault
             .remove_staff(&worker.unlocked, name)
             .map_err(failure::vault)?;
     }
-    node.replace_vault(vault)?;
-    Ok(DoctorFinding {
+    let hint = "they were taken out; enrol them again if they work here";
+    let finding = DoctorFinding {
         mended: true,
-        ..wrong(
-            WHAT,
-            found,
-            "they were taken out; enrol them again if they work here",
-        )
-    })
+        ..wrong(WHAT, found, hint)
+    };
+    Ok((finding, true))
 }
 
 /// Room on the disk.

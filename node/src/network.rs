@@ -96,7 +96,7 @@ pub async fn sync_with(node: &Node, clinic: ClinicId) -> SyncReport {
             report.bytes = stats.bytes_sent + stats.bytes_received;
             if stats.unresolved > 0 {
                 report.error = Some(format!(
-                    "{} logs still differ: entries in them wait for others or were refused",
+                    "{} logs still differ: entries in them wait for others, were refused, or the other clinic no longer shares them",
                     stats.unresolved
                 ));
             }

@@ -185,7 +185,7 @@ impl Node {
 
     /// Opens store and index with what a passphrase opened, as far as they are not open.
     fn open(&self, worker: &Worker) -> Result<(), ApiError> {
-        let secrets = &worker.unlocked.secrets;
+        let mut secrets = worker.unlocked.secrets.clone();
         *lock(&self.endpoint) = Some(secrets.endpoint.clone());
         let mut slot = lock(&self.core);
         let core = match slot.as_ref() {
@@ -206,11 +206,12 @@ impl Node {
                     Arc::clone(&self.options.clock),
                     self.notices.clone(),
                 )?;
-                if let Some(next) = core.next_life(secrets)? {
+                if let Some(next) = core.next_life(&secrets)? {
                     // The process ended between the roster and the vault when the keys were replaced.
                     core.write_with(next.chain.clone());
                     *lock(&self.endpoint) = Some(next.endpoint.clone());
-                    self.put_in_vault(worker, next)?;
+                    self.put_in_vault(worker, next.clone())?;
+                    secrets = next;
                 }
                 let core = Arc::new(Mutex::new(core));
                 *slot = Some(Arc::clone(&core));
@@ -226,7 +227,7 @@ impl Node {
             );
         }
         if !core.is_unlocked() {
-            core.unlock(secrets)?;
+            core.unlock(&secrets)?;
             // A full disk or a damaged store keeps the index as it was; what is intact stays usable.
             loop {
                 match core.digest_dirty(DIGEST_AT_ONCE) {
@@ -484,10 +485,13 @@ impl Node {
             let mut next = worker.unlocked.secrets.clone();
             let fresh = NodeSecrets::generate();
             (next.chain, next.endpoint, next.hpke) = (fresh.chain, fresh.endpoint, fresh.hpke);
-            let mut core = lock(&core);
-            let root = core.root_key(recovery.expose())?;
-            let last = core.last_index();
-            core.incarnate(&root, &next, endpoint_of(&next), last)?;
+            {
+                let mut core = lock(&core);
+                let root = core.root_key(recovery.expose())?;
+                let last = core.last_index();
+                core.incarnate(&root, &next, endpoint_of(&next), last)?;
+            }
+            // The vault comes before the core where both are held: here the core is let go of first.
             node.put_in_vault(&worker, next)
         })
         .await?;
@@ -519,12 +523,19 @@ impl Node {
         Ok(())
     }
 
-    /// Puts a mended vault in place of the old one.
-    pub fn replace_vault(&self, vault: VaultFile) -> Result<(), ApiError> {
+    /// Looks at the vault and mends it where `mend` says that it did; nobody else changes it meanwhile. The core may be taken within.
+    pub fn mend_vault<T>(
+        &self,
+        mend: impl FnOnce(&mut VaultFile) -> Result<(T, bool), ApiError>,
+    ) -> Result<T, ApiError> {
         let mut slot = lock(&self.vault);
-        self.folder.write_vault(&vault.encode())?;
-        *slot = vault;
-        Ok(())
+        let mut vault = slot.clone();
+        let (outcome, mended) = mend(&mut vault)?;
+        if mended {
+            self.folder.write_vault(&vault.encode())?;
+            *slot = vault;
+        }
+        Ok(outcome)
     }
 
     /// A copy of the vault as it stands.

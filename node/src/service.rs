@@ -64,6 +64,14 @@ async fn answer(
         }
         _ => {}
     }
+    if matches!(
+        (&request, &auth),
+        (Request::StaffPassphrase { .. }, Auth::Session(_))
+    ) {
+        // A desk that was left open must not give somebody else this person's signature.
+        return Err(ApiError::refused("changing a passphrase needs the present one")
+            .hint("give it with SALUS_PASSPHRASE, --passphrase-file or at the prompt, not by an open session"));
+    }
     let at_work = node.at_work();
     let worker = node.recognise(auth).await?;
     if matches!(request, Request::Subscribe) {
@@ -311,8 +319,10 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         Request::Export { patient, format } => {
             let log = core.patient(&patient)?;
             let view = core.show(log)?;
-            look_at_all(core, who, log, &view, "record exported")?;
             core.log_disclosure(who, log, "record exported")?;
+            for linked in view.linked.iter().filter_map(|row| row.id.parse().ok()) {
+                core.log_disclosure(who, linked, "record exported")?;
+            }
             Ok(Response::Exported(export(core, who, &view, format)))
         }
         Request::Grants { patient } => {

@@ -10,7 +10,9 @@ use crate::header::Header;
 use crate::id::{ActorId, ChainId, EntryHash};
 use crate::kind::{Kind, Right, Role, Scope};
 use crate::lines::MAX_FORKS;
-use crate::rights::{MAX_EPOCHS, MAX_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS, Rights};
+use crate::rights::{
+    MAX_EPOCHS, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS, Rights,
+};
 use crate::roster::{MAX_RETIREMENTS, Roster, Standing};
 use crate::rosters::{Rosters, Writer};
 use crate::state::{LogState, MAX_CHAINS};
@@ -239,8 +241,21 @@ impl LogState {
                     wrapped,
                 }),
             ) => {
-                let grants = &mut rights.grants.iter().map(|grant| grant.at);
-                if known(grants) >= MAX_GRANTS {
+                // Of the same chain: what others wrote must not keep home from giving its new keys.
+                let same_chain = |entry: &EntryHash| {
+                    let meta = self.entry_meta(entry);
+                    meta.is_some_and(|meta| meta.chain == header.chain)
+                };
+                let mut grants = rights
+                    .grants
+                    .iter()
+                    .filter(|grant| same_chain(&grant.entry))
+                    .map(|grant| grant.at);
+                let most = match right {
+                    Right::Home => MAX_HOME_GRANTS,
+                    _ => MAX_GRANTS,
+                };
+                if known(&mut grants) >= most {
                     return Err(Refusal::TooManyGrants);
                 }
                 // Home gives its own key to itself, so that its later incarnations can have it.

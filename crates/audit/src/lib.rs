@@ -130,7 +130,8 @@ pub use portable::{
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use prover::{Proven, Prover};
 pub use rights::{
-    EpochState, GrantState, MAX_EPOCHS, MAX_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS,
+    EpochState, GrantState, MAX_EPOCHS, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES,
+    MAX_REVOCATIONS,
 };
 pub use roster::{Incarnation, MAX_RETIREMENTS, Roster, StaffMember};
 pub use rosters::Rosters;

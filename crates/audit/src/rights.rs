@@ -6,9 +6,11 @@ use crate::clock::{Meta, Past, Tick};
 use crate::id::{ChainId, ClinicId, EntryHash};
 use crate::kind::Right;
 
-/// Most grants of one record in the causal past of another grant. A federation has tens of clinics; the
+/// Most grants of one record by one chain in the causal past of another of that chain. A federation has tens of clinics; the
 /// bound keeps a malicious one from making a record too heavy to keep (a guess).
 pub const MAX_GRANTS: usize = 1000;
+/// The same for a chain of the home clinic, which gives every reader each new epoch's key (a guess: 60 readers, 1,000 epochs).
+pub const MAX_HOME_GRANTS: usize = 65_536;
 /// Most revocations of one record in the causal past of another one: as many as grants.
 pub const MAX_REVOCATIONS: usize = MAX_GRANTS;
 /// Most epochs of one record in the causal past of another one: each revocation asks for one.

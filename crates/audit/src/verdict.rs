@@ -76,7 +76,8 @@ pub enum Refusal {
     /// The log has [`MAX_CHAINS`](crate::MAX_CHAINS) chains already.
     #[error("the log has too many chains")]
     TooManyChains,
-    /// The record has [`MAX_GRANTS`](crate::MAX_GRANTS) grants in the entry's causal past already.
+    /// The chain has written [`MAX_GRANTS`](crate::MAX_GRANTS) grants in the entry's causal past already, home's
+    /// [`MAX_HOME_GRANTS`](crate::MAX_HOME_GRANTS).
     #[error("the record has too many grants")]
     TooManyGrants,
     /// The record has [`MAX_REVOCATIONS`](crate::MAX_REVOCATIONS), [`MAX_EPOCHS`](crate::MAX_EPOCHS) or

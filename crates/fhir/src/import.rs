@@ -236,7 +236,7 @@ impl<'g, 'a> One<'g, 'a> {
         let mut dropped: HashSet<usize> = HashSet::new();
         for &index in self.part {
             let node = self.graph.node(index);
-            //CS
+            self.graph.check_subject(index, self.owners, self.part)?;
             let typed =
                 node.kind.is_typed() && matches!(self.owners.get(index), Some(Owner::Subject(_)));
             let outer_dropped = node.container.is_some_and(|outer| dropped.contains(&outer));

@@ -22,14 +22,14 @@ impl Core {
     /// The record as it was at a time, or right after an entry. The look itself is logged by [`Core::log_look`].
     pub fn show_at(&mut self, log: LogId, at: &str) -> Result<PatientView, ApiError> {
         let moment = self.moment(log, at)?;
-        let (past, later) = self.past(log, &moment)?;
         let time_ms = match &moment {
             Moment::Time(time_ms) => *time_ms,
-            Moment::Entry(hash) => past
-                .iter()
-                .find(|meta| meta.hash == *hash)
+            Moment::Entry(hash) => self
+                .log(log)?
+                .entry_meta(hash)
                 .map_or(0, |meta| meta.time_ms),
         };
+        let (past, later) = self.past(log, &moment)?;
         let edits: Vec<Meta> = past
             .iter()
             .filter(|meta| meta.kind == Kind::Edit)

@@ -298,6 +298,8 @@ impl Core {
             let changed = core.edit_in(pending, who, log, &edits, summary)?;
             if changed {
                 core.tend(pending, who, log)?;
+                let now = core.now_ms();
+                core.covers_all(log, now)?;
                 core.refresh(log, pending)?;
             }
             Ok(changed)

@@ -352,6 +352,7 @@ impl Core {
             self.covers_all(log, entry.header().time_ms)?;
         }
         self.attach_source(pending, who, log, source, epoch, &key)?;
+        self.covers_all(log, now)?;
         self.refresh(log, pending)?;
         Ok(Imported::Updated(log))
     }

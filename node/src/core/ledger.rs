@@ -233,7 +233,11 @@ impl Core {
             loaded.entries.push(encoded);
         }
         if !loaded.more {
-            loaded.statement = self.state_of(log)?;
+            // A full or damaged store still hands over what it has.
+            loaded.statement = self.state_of(log).unwrap_or_else(|error| {
+                tracing::warn!(%error, "nothing could be stated about a log that was served");
+                None
+            });
         }
         Ok(loaded)
     }
@@ -376,10 +380,22 @@ impl Core {
             })
             .map(|(log, _)| *log)
             .collect();
-        if concerned.len() <= MAX_JUDGED_AT_ONCE {
-            pending.touched.extend(concerned.iter().copied());
+        if concerned.len() > MAX_JUDGED_AT_ONCE {
+            pending.batch.dirty.extend(concerned);
+            return;
         }
-        pending.batch.dirty.extend(concerned);
+        for log in concerned {
+            // A damaged log is named by verification; it must not keep the others from being judged.
+            match self.log(log) {
+                Ok(state) => {
+                    if state.void_digest() != [0; 32] {
+                        pending.batch.dirty.push(log);
+                    }
+                    pending.touched.insert(log);
+                }
+                Err(error) => tracing::warn!(%log, %error, "a damaged record is not judged again"),
+            }
+        }
     }
 
     fn take_in_one(&mut self, entry: &Entry) -> Result<Verdict, ApiError> {
@@ -472,13 +488,22 @@ impl Core {
         }
         self.transact(|core, pending| {
             for log in now {
+                let me = core.me();
+                match core.log(log).map(|state| state.right_of(me).is_some()) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        core.hide(log, pending);
+                        continue;
+                    }
+                    Err(error) if error.kind == ErrorKind::Integrity => {
+                        tracing::warn!(%log, %error, "a damaged record is not taken into the index");
+                        pending.batch.clean.push(log);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
                 // Whoever may hold it is judged again, too.
                 pending.touched.insert(log);
-                let me = core.me();
-                if core.log(log)?.right_of(me).is_none() {
-                    core.hide(log, pending);
-                    continue;
-                }
                 let readable = core.newest_key(log).is_ok();
                 if !readable {
                     // A custodian's copy: nothing to show, nothing to index.

@@ -144,6 +144,7 @@ impl Core {
             .into_iter()
             .filter(|(_, (_, on))| *on)
             .map(|(other, _)| other)
+            .take(MAX_LINKED)
             .collect())
     }
 
@@ -155,7 +156,9 @@ impl Core {
         while let Some(at) = next.pop() {
             let Some(row) = index.get(&at) else { continue };
             for other in &row.linked {
-                if found.len() <= MAX_LINKED && index.get(other).is_some() && found.insert(*other) {
+                // Both logs must say so: whoever may write into one of them cannot show another record in it.
+                let mutual = index.get(other).is_some_and(|row| row.linked.contains(&at));
+                if mutual && found.len() <= MAX_LINKED && found.insert(*other) {
                     next.push(*other);
                 }
             }

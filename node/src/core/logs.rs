@@ -169,6 +169,11 @@ impl LogBook {
         }
     }
 
+    /// Forgets every state.
+    pub fn forget_all(&mut self) {
+        self.open.clear();
+    }
+
     /// Forgets the state of a log, so that the next use folds it from what is stored.
     pub fn forget(&mut self, log: &LogId) {
         self.open.pop(log);

@@ -449,8 +449,10 @@ impl Core {
             }
         }
         if rosters {
-            // The old rosters were sound when they were stored; if they no longer are, verification says so.
+            // The old rosters were sound when they were stored; if they no longer are, verification says so. What was judged by the
+            // dropped ones is judged by these when it is used again.
             let _ = self.load_rosters();
+            self.logs.forget_all();
         }
         self.logs.trim();
     }

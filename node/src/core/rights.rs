@@ -123,13 +123,25 @@ impl Core {
         let entry = self.append(pending, &who.key, log, None, Said::Clear(&rotate))?;
         let epoch = entry.hash();
         self.opened()?.keep_key(log, epoch, key.clone());
-        for (clinic, right) in self.readers(log)? {
-            // A clinic whose keys are not known here yet is given them when they are: see `tend`.
-            if self.hpke_of(clinic).is_ok() {
-                self.grant_in(pending, who, log, (clinic, right), (epoch, &key))?;
-            }
+        for to in self.readers(log)? {
+            self.give_key(pending, who, log, to, (epoch, &key));
         }
         Ok(())
+    }
+
+    /// Gives somebody who may read an epoch's key, if that can be done: one clinic whose keys are unknown or unusable must not keep
+    /// others from being revoked. It is tried again by [`Core::tend`].
+    fn give_key(
+        &mut self,
+        pending: &mut Pending,
+        who: &Staff,
+        log: LogId,
+        to: (ClinicId, Right),
+        key: (EntryHash, &EpochKey),
+    ) {
+        if let Err(error) = self.grant_in(pending, who, log, to, key) {
+            tracing::warn!(%log, clinic = %to.0, %error, "a clinic could not be given a record's new key");
+        }
     }
 
     /// Every clinic that may read a record now, this one included, with its right.
@@ -152,6 +164,13 @@ impl Core {
         log: LogId,
     ) -> Result<(), ApiError> {
         let me = self.me();
+        let own: BTreeSet<ChainId> = self
+            .rosters
+            .get(me)
+            .into_iter()
+            .flat_map(|roster| roster.incarnations())
+            .map(|life| life.chain)
+            .collect();
         let state = self.log(log)?;
         if state.home() != Some(me) || state.epochs().nth(1).is_none() {
             return Ok(());
@@ -159,10 +178,15 @@ impl Core {
         let Some(epoch) = state.current_epoch() else {
             return Ok(());
         };
+        // Only what home itself gave is known to be the key: others may write anything into a grant.
         let served: BTreeSet<ClinicId> = state
             .all_grants()
             .iter()
             .filter(|grant| grant.epoch == epoch)
+            .filter(|grant| {
+                let meta = state.entry_meta(&grant.entry);
+                meta.is_some_and(|meta| own.contains(&meta.chain))
+            })
             .map(|grant| grant.clinic)
             .collect();
         if !self.may_grant(who) {
@@ -178,7 +202,7 @@ impl Core {
         }
         let key = self.epoch_key(log, epoch)?;
         for to in lacking {
-            self.grant_in(pending, who, log, to, (epoch, &key))?;
+            self.give_key(pending, who, log, to, (epoch, &key));
         }
         Ok(())
     }

@@ -109,7 +109,20 @@ impl Core {
         }
         let logs: Vec<LogId> = self.logs.summaries().keys().copied().collect();
         for log in logs {
-            for (chain, index) in self.log(log)?.cuts_for(chains.iter().copied()) {
+            let found = match self.log(log) {
+                Ok(state) => state.cuts_for(chains.iter().copied()),
+                // Of a damaged log what is intact says how far the chain came.
+                Err(_) => self
+                    .store
+                    .log_headers_intact(log)
+                    .map_err(super::failure::store)?
+                    .0
+                    .iter()
+                    .map(|(_, entry)| (entry.header().chain, entry.header().tree_index))
+                    .filter(|(chain, _)| chains.contains(chain))
+                    .collect(),
+            };
+            for (chain, index) in found {
                 let known = highest.entry(chain).or_insert(index);
                 *known = index.max(*known);
             }
@@ -133,10 +146,20 @@ impl Core {
         let log = self.own_roster()?;
         let old = self.chain_id();
         let opened = self.opened()?;
+        let index_key = opened.index_key.clone();
         let mut past: Vec<ByteArray<32>> = opened
             .hpke_secrets()
             .map(|secret| (*secret.to_bytes()).into())
             .collect();
+        // A life that began and never reached the vault was given keys, too.
+        let kept = self
+            .store
+            .secret(SECRET_NEXT_LIFE, &index_key)
+            .map_err(super::failure::store)?;
+        let middle = kept
+            .as_deref()
+            .and_then(|bytes| bytes.get(64..96)?.try_into().ok());
+        past.extend(middle.map(|bytes: [u8; 32]| ByteArray::from(bytes)));
         past.truncate(super::keys::MAX_PAST_KEYS);
         let control = Control::Incarnation {
             chain: next.chain.chain(),

@@ -18,6 +18,8 @@ const STATED_AHEAD_MS: u64 = 3_600_000;
 const META_CONTRADICTIONS: &str = "contradictions";
 /// Contradictions that are kept, the first ones: one is enough to hold against a clinic.
 const MAX_CONTRADICTIONS: usize = 64;
+/// Of one clinic, so that none crowds out what others did.
+const MAX_OF_ONE_CLINIC: usize = 4;
 
 /// Statements of one chain that cannot both be true (CBOR array, sealed by the storage key).
 #[derive(Clone, Debug, Encode, Decode)]
@@ -118,9 +120,14 @@ impl Core {
                 .as_deref()
                 .and_then(|bytes| SignedStatement::decode(bytes).ok())
                 .and_then(|signed| signed.verify().ok());
-            if let (Some(held), Some(before)) = (held, before)
-                && let Some(contradiction) = before.contradicts(statement)
-            {
+            if let (Some(held), Some(before)) = (held, before) {
+                let Some(contradiction) = before.contradicts(statement) else {
+                    // An older one that is sent again replaces nothing.
+                    if statement.tree_size >= before.tree_size {
+                        latest.insert((*log, statement.chain), bytes.clone());
+                    }
+                    continue;
+                };
                 tracing::warn!(clinic = %peer, %log, %contradiction, "a clinic contradicts what it stated before");
                 found.push(Contradicted {
                     held,
@@ -139,8 +146,12 @@ impl Core {
         pending.batch.statements.extend(kept);
         if !found.is_empty() {
             let mut all = self.contradictions()?;
-            all.extend(found);
-            all.truncate(MAX_CONTRADICTIONS);
+            for new in found {
+                let same = all.iter().filter(|old| old.clinic == new.clinic).count();
+                if same < MAX_OF_ONE_CLINIC && all.len() < MAX_CONTRADICTIONS {
+                    all.push(new);
+                }
+            }
             let bytes = documents::encoded(&all);
             pending
                 .batch

@@ -644,3 +644,74 @@ fn a_quarantined_edit_is_held_out_at_every_clinic() {
     let refused = b.with(|core, who| core.quarantine(who, log, &hash[..12], "no home"));
     assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
 }
+
+#[test]
+fn no_flood_of_grants_keeps_a_clinic_from_being_revoked() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    let (me, them) = (a.with(|core, _| core.me()), b.with(|core, _| core.me()));
+    // Beta fills the record with as many grants as it may write.
+    b.with(|core, who| {
+        let (epoch, key) = core.newest_key(log).unwrap();
+        core.transact(|core, pending| {
+            for _ in 0..salus_audit::MAX_GRANTS {
+                core.grant_in(pending, who, log, (them, Right::Write), (epoch, &key))?;
+            }
+            let more = core.grant_in(pending, who, log, (them, Right::Write), (epoch, &key));
+            assert_eq!(more.unwrap_err().kind, ErrorKind::Failed);
+            Ok(())
+        })
+    })
+    .unwrap();
+    b.carry_to(&a);
+    assert!(a.with(|core, who| core.revoke(who, log, them)).unwrap());
+    a.with(|core, who| core.note(who, log, "with a new key"))
+        .unwrap();
+    let state = a.with(|core, _| core.log(log).unwrap().right_of(them));
+    assert_eq!(state, None);
+    assert!(
+        a.with(|core, _| core.log(log).unwrap().right_of(me))
+            .is_some()
+    );
+}
+
+#[test]
+fn a_link_that_only_one_record_knows_of_shows_nothing() {
+    let (_dir, a, b) = two();
+    let (one, other) = (a.new_patient("Okafor"), a.new_patient("Diallo"));
+    a.with(|core, who| core.note(who, other, "not for this record"))
+        .unwrap();
+    share(&a, &b, one, Right::Write);
+    // Beta may write into the first record only, and links it with the second.
+    b.with(|core, who| {
+        let (epoch, key) = core.newest_key(one).unwrap();
+        let said = salus_audit::Body::Link { other };
+        core.transact(|core, pending| {
+            core.append(
+                pending,
+                &who.key,
+                one,
+                None,
+                super::Said::Sealed(&said, epoch, &key),
+            )?;
+            Ok(())
+        })
+    })
+    .unwrap();
+    b.carry_to(&a);
+    let view = a.with(|core, _| core.show(one)).unwrap();
+    assert!(view.linked.is_empty() && view.content.notes.is_empty());
+    // A link that both say counts, and is taken back by either.
+    a.with(|core, who| core.link(who, one, other)).unwrap();
+    assert_eq!(
+        a.with(|core, _| core.show(one))
+            .unwrap()
+            .content
+            .notes
+            .len(),
+        1
+    );
+    a.with(|core, who| core.unlink(who, other, one)).unwrap();
+    assert!(a.with(|core, _| core.show(one)).unwrap().linked.is_empty());
+}

@@ -294,7 +294,6 @@ pub fn verify_all(
         };
         let rosters = core.rosters.clone();
         judge_again(log, summary.as_ref(), &entries, &rosters, &mut findings);
-        findings.report.entries -= entries.len() as u64;
     }
     for log in core
         .logs
@@ -341,7 +340,11 @@ impl Judged {
             match begun.summaries.get(&log) {
                 Some(summary) if summary.roster => findings.report.entries += count,
                 Some(summary) => {
-                    if !is_sound(log, Some(summary), &entries, &begun.rosters, &mut findings) {
+                    // What is not as it was may have been changed meanwhile: nothing is said of it until it was looked at in peace.
+                    let mut of_log = Findings::default();
+                    if is_sound(log, Some(summary), &entries, &begun.rosters, &mut of_log) {
+                        findings.merge(of_log);
+                    } else {
                         changed.push(log);
                     }
                 }
