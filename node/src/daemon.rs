@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use salus_api::{ApiError, Auth, Request, Response, Status};
+use salus_api::{ApiError, Auth, LockState, Request, Response, Status};
 
 use crate::folder::Folder;
 use crate::node::NodeOptions;
@@ -43,6 +43,10 @@ pub async fn run(
     let outcome = async {
         // With a passphrase the call opens the network; its work ends with it, so the node is locked again at once.
         let answer = client.call(auth, Request::Status).await?;
+        if node.state() != LockState::Sealed {
+            // Other commands may do without a network; a daemon that has none, because its port is taken, says so and ends.
+            node.connect().await?;
+        }
         let door = ApiServer::start(folder.clone(), client.clone()).await?;
         if let Response::Status(status) = answer {
             ready(&status);

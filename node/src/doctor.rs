@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use salus_api::{ApiError, DoctorFinding, DoctorReport};
+use salus_store::Store;
 use salus_vault::VaultFile;
 
 use crate::core::{Core, failure};
@@ -29,8 +30,10 @@ pub async fn examine(
         let mut findings = Vec::new();
         findings.push(staff(&node, &worker, repair)?);
         findings.push(space(&node));
+        let handle = lock(&core).store_handle();
+        findings.push(store(&handle)?);
+        drop(handle);
         let mut core = lock(&core);
-        findings.push(store(&core));
         findings.push(life(&core));
         findings.push(waiting(&mut core, repair)?);
         findings.push(clock(&mut core)?);
@@ -121,21 +124,33 @@ fn space(node: &Node) -> DoctorFinding {
     }
 }
 
-/// What the store has found wrong with itself.
-fn store(core: &Core) -> DoctorFinding {
+/// Every page and row of the store, looked at beside other work.
+fn store(store: &Store) -> Result<DoctorFinding, ApiError> {
     const WHAT: &str = "store";
-    let problems = core.store_problems();
-    match problems.first() {
+    let problems = match store.check_integrity() {
+        Ok(problems) => problems,
+        Err(error) => {
+            let error = failure::store(error);
+            let hint = error.hint.clone().unwrap_or_default();
+            return Ok(wrong(WHAT, error.message, &hint));
+        }
+    };
+    Ok(match problems.first() {
         None => fine(
             WHAT,
-            format!("{} entries in {} logs", core.size().1, core.size().0),
+            format!("{} entries, every row is intact", store.entry_count()),
         ),
         Some(first) => wrong(
             WHAT,
-            format!("{} problem(s), the first: {first}", problems.len()),
+            format!(
+                "{} problem(s), the first: {}: {}",
+                problems.len(),
+                first.table,
+                first.what
+            ),
             "`salus audit verify --all` names everything; restore the newest backup, then sync: other clinics give back what came after it",
         ),
-    }
+    })
 }
 
 /// Whether this node's keys are the clinic's present ones.

@@ -94,7 +94,9 @@ pub async fn sync_with(node: &Node, clinic: ClinicId) -> SyncReport {
             report.received = stats.received;
             report.refused = stats.refused;
             report.bytes = stats.bytes_sent + stats.bytes_received;
-            if stats.unresolved > 0 {
+            report.unresolved = stats.unresolved;
+            // What merely is not shared any more is no failure: nothing was refused, and nothing waits.
+            if stats.unresolved > 0 && stats.refused + stats.pending > 0 {
                 report.error = Some(format!(
                     "{} logs still differ: entries in them wait for others, were refused, or the other clinic no longer shares them",
                     stats.unresolved

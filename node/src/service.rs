@@ -268,7 +268,9 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             why,
         } => {
             let log = core.patient(&patient)?;
-            let hash = core.quarantine(who, log, &entry, &why)?;
+            let Some(hash) = core.quarantine(who, log, &entry, &why)? else {
+                return Ok(done(false, "that entry counts for nothing already"));
+            };
             let short: String = hash.to_string().chars().take(12).collect();
             Ok(Response::Done(format!(
                 "{short} is held out of the record, everywhere"
@@ -356,8 +358,15 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
 /// Writes a record, and what is shown as one with it, in a form that others read.
 fn export(core: &Core, who: &Staff, view: &salus_api::PatientView, format: ExportFormat) -> String {
     let time_ms = core.now_ms();
+    let mut content = view.content.clone();
+    // By its id the record is recognised when the file is imported, here and elsewhere.
+    let id = content
+        .patient
+        .source_id
+        .get_or_insert_with(|| view.row.id.clone());
+    debug_assert!(!id.is_empty());
     match format {
-        ExportFormat::Fhir => salus_fhir::export_bundle(&view.content, &ExportOptions { time_ms }),
+        ExportFormat::Fhir => salus_fhir::export_bundle(&content, &ExportOptions { time_ms }),
         ExportFormat::Ips => {
             let options = IpsOptions {
                 time_ms,
@@ -365,9 +374,9 @@ fn export(core: &Core, who: &Staff, view: &salus_api::PatientView, format: Expor
                 practitioner: Some(who.name.clone()),
                 ..IpsOptions::default()
             };
-            salus_fhir::export_ips(&view.content, &options)
+            salus_fhir::export_ips(&content, &options)
         }
-        ExportFormat::Csv => salus_fhir::export_csv(&view.content, &CsvOptions::default()),
+        ExportFormat::Csv => salus_fhir::export_csv(&content, &CsvOptions::default()),
     }
 }
 

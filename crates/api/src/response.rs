@@ -442,6 +442,8 @@ pub struct SyncReport {
     pub bytes: u64,
     /// Seconds it took.
     pub seconds: f64,
+    /// Logs that differ after all was tried: entries in them wait or were refused, or one side no longer shares them.
+    pub unresolved: u64,
     /// Why it could not be finished, where it could not.
     pub error: Option<String>,
 }

@@ -258,6 +258,13 @@ impl LogState {
                 if known(&mut grants) >= most {
                     return Err(Refusal::TooManyGrants);
                 }
+                // Only home entitles again whom it revoked.
+                let revoked = rights
+                    .revocations_of(*clinic)
+                    .any(|(_, other)| past.covers(other.at));
+                if revoked && right != Right::Home {
+                    return Err(Refusal::Right);
+                }
                 // Home gives its own key to itself, so that its later incarnations can have it.
                 let to_itself = right == Right::Home && *clinic == rights.home;
                 if *granted > Right::Write && !to_itself {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ValueRef};
 use serde_json::Value;
 
-use crate::concern::{ACKNOWLEDGED, Concern, ConcernKind, ConcernWrite, MAX_CONCERNS};
+use crate::concern::{
+    ACKNOWLEDGED, Concern, ConcernKind, ConcernWrite, MAX_CONCERNS, acknowledgement,
+};
 use crate::field::{Field, from_fields, names};
 use crate::graph::Graph;
 use crate::item::Stored;
@@ -19,7 +21,7 @@ const MAX_ITEMS: usize = 512;
 /// Most changes of one item that are compared with others', the latest: a hostile member can make any number.
 const MAX_WRITES: usize = 64;
 
-/// By path of an item: the changes that acknowledge it.
+/// By what concerns are acknowledged under ([`acknowledgement`]): the changes that do.
 pub(crate) fn seen(doc: &Automerge, graph: &Graph) -> BTreeMap<String, Vec<usize>> {
     let mut seen = BTreeMap::new();
     for entry in doc.map_range(ROOT, ACKNOWLEDGED.to_owned()..) {
@@ -65,17 +67,13 @@ pub(crate) struct Touched<I> {
     pub(crate) item: I,
     pub(crate) substance: Substance,
     pub(crate) writes: Vec<Written>,
-    /// Changes that acknowledge it.
-    seen: Vec<usize>,
 }
 
 impl<I> Touched<I> {
-    /// Whether a change with both in its past has written to the item or acknowledged it.
+    /// Whether a change with both in its past has written to the item.
     fn settles(&self, graph: &Graph, a: usize, b: usize) -> bool {
-        let nodes = self.writes.iter().map(|w| &w.node).chain(&self.seen);
-        nodes
-            .into_iter()
-            .any(|n| graph.knows(*n, a) && graph.knows(*n, b))
+        let mut nodes = self.writes.iter().map(|w| w.node);
+        nodes.any(|n| graph.knows(n, a) && graph.knows(n, b))
     }
 }
 
@@ -114,7 +112,6 @@ impl Finder<'_> {
                 label => label,
             };
             items.push(Touched {
-                seen: self.seen.get(&path).cloned().unwrap_or_default(),
                 path,
                 label,
                 substance: Substance::of(item.code()),
@@ -178,12 +175,18 @@ impl Finder<'_> {
         (a, of_a): (&Touched<A>, Which<'_>),
         (b, of_b): (&Touched<B>, Which<'_>),
     ) -> Vec<ConcernWrite> {
+        let seen = self.seen.get(&acknowledgement(&[&a.path, &b.path]));
+        let acknowledged = |x: usize, y: usize| {
+            let mut nodes = seen.into_iter().flatten();
+            nodes.any(|n| self.graph.knows(*n, x) && self.graph.knows(*n, y))
+        };
         let mut chosen: BTreeSet<(bool, usize)> = BTreeSet::new();
         for (i, x) in a.writes.iter().enumerate().filter(|(_, w)| of_a(w)) {
             for (j, y) in b.writes.iter().enumerate().filter(|(_, w)| of_b(w)) {
                 if self.graph.concurrent(x.node, y.node)
                     && !a.settles(&self.graph, x.node, y.node)
                     && !b.settles(&self.graph, x.node, y.node)
+                    && !acknowledged(x.node, y.node)
                 {
                     chosen.insert((false, i));
                     chosen.insert((true, j));

@@ -7,11 +7,12 @@
 //! - **Only what was written apart counts.** Each [`Concern`] rests on writes of which some are concurrent: neither
 //!   change is in the other's past. What one clinician did knowing of the other is theirs to decide.
 //! - **A concern is settled by whoever saw it**: once a change that has both concurrent writes in its past writes any
-//!   field of one of the items, or acknowledges one of them ([`crate::Edit::Acknowledge`]), it is gone, on every
+//!   field of one of the items, or acknowledges just these items ([`crate::Edit::Acknowledge`]), it is gone, on every
 //!   replica. A write that this one did not know of raises it anew.
 //! - It is a function of the document alone: equal heads, equal concerns.
 //!
-//! An acknowledgement is a key at the root of the document, `acknowledged/<collection>/<id>`, so that one can be given
+//! An acknowledgement is a key at the root of the document, `acknowledged/<collection>/<id>`, for two items both paths with a `+`
+//! between them: it lets this merge stand and no other one of the same item. It stands at the root so that one can be given
 //! for an item that is gone; its value is a hash of the heads that its writer saw. It needs its collection's scope.
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,14 @@ pub(crate) const ACKNOWLEDGED: &str = "acknowledged/";
 /// The collection that a key at the root acknowledges an item of.
 pub(crate) fn acknowledged(key: &str) -> Option<Collection> {
     item_path(key.strip_prefix(ACKNOWLEDGED)?).map(|(collection, _)| collection)
+}
+
+/// What an acknowledgement of a concern about these items is kept under, after [`ACKNOWLEDGED`].
+pub(crate) fn acknowledgement(items: &[&str]) -> String {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items.join("+")
 }
 
 /// The path of an item that can be of concern, taken apart.

@@ -99,10 +99,12 @@ fn sort_in(
     let key = put.or(deleted);
     let Some(root) = keys.next() else {
         *created |= key.and_then(Collection::from_name).is_some();
-        let reviewed = key.and_then(|key| item_path(key.strip_prefix(ACKNOWLEDGED)?));
-        if let Some((collection, id)) = reviewed {
-            let item = items.entry((collection, id.to_owned())).or_default();
-            item.reviewed = true;
+        let items_of = key.and_then(|key| key.strip_prefix(ACKNOWLEDGED));
+        for item in items_of.into_iter().flat_map(|items| items.split('+')) {
+            if let Some((collection, id)) = item_path(item) {
+                let item = items.entry((collection, id.to_owned())).or_default();
+                item.reviewed = true;
+            }
         }
         return;
     };

@@ -9,7 +9,7 @@ use automerge::transaction::Transactable;
 use serde_json::Value;
 
 use crate::bulk::{self, NewItem, NewItems};
-use crate::concern::{ACKNOWLEDGED, item_path};
+use crate::concern::{ACKNOWLEDGED, acknowledgement, item_path};
 use crate::date::is_date_time;
 use crate::edit::{Edit, EditError};
 use crate::field::{Field, Fields, fits, from_fields, names, to_fields};
@@ -100,7 +100,7 @@ impl<'t, T: Transactable> Writer<'t, T> {
                 )
             }
             Edit::Resolve { path, choice } => self.resolve(path, choice),
-            Edit::Acknowledge { items } => items.iter().try_for_each(|item| self.acknowledge(item)),
+            Edit::Acknowledge { items } => self.acknowledge(items),
             Edit::Source {
                 hash,
                 name,
@@ -351,15 +351,18 @@ impl<'t, T: Transactable> Writer<'t, T> {
         self.put_field(&maps, &path.field, &field)
     }
 
-    /// Leaves a mark for an item, held or gone, that is another one for each state of the document.
-    fn acknowledge(&mut self, item: &str) -> Result<(), EditError> {
-        let (_, id) = item_path(item).ok_or(EditError::UnknownPath)?;
-        check_id(id)?;
+    /// Leaves a mark for a concern about these items, held or gone, that is another one for each state of the document.
+    fn acknowledge(&mut self, items: &[String]) -> Result<(), EditError> {
+        for item in items {
+            let (_, id) = item_path(item).ok_or(EditError::UnknownPath)?;
+            check_id(id)?;
+        }
+        let items: Vec<&str> = items.iter().map(String::as_str).collect();
         let mut seen = blake3::Hasher::new();
         for head in self.tx.base_heads() {
             seen.update(&head.0);
         }
-        let key = format!("{ACKNOWLEDGED}{item}");
+        let key = format!("{ACKNOWLEDGED}{}", acknowledgement(&items));
         let mark = hex(seen.finalize().as_bytes());
         self.spend(key.len() + mark.len())?;
         self.tx.put(automerge::ROOT, key, mark)?;

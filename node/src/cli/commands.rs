@@ -8,7 +8,7 @@ use salus_api::{ApiError, NewPatient, Passphrase, Request, Response};
 use super::args::{
     Audit, Clinic, Command, NewPatientArgs, Patient, Peers, RecoveryArg, ResolveArgs, Staff,
 };
-use super::exit::{Outcome, Stop};
+use super::exit::{Outcome, Stop, file_error};
 use super::output::Out;
 use super::secrets;
 use super::session::{Caller, Desk};
@@ -30,6 +30,11 @@ pub async fn run(
         Command::Unlock => return desk.unlock(out).await,
         Command::Lock => return desk.lock(out).await,
         Command::Status => return desk.status(out).await,
+        Command::Staff(staff @ Staff::Passphrase { .. }) => {
+            let caller = desk.in_person().await?;
+            let request = self::staff(staff, desk).await?;
+            return show(command, &caller.call(request).await?, out);
+        }
         _ => {}
     }
     let caller = desk.caller().await?;
@@ -316,11 +321,14 @@ async fn new_passphrase(
 
 /// The recovery words that came with the command.
 pub fn recovery_words(recovery: &RecoveryArg) -> Result<Option<Passphrase>, ApiError> {
-    recovery
-        .recovery
-        .as_deref()
-        .map(secrets::from_file)
-        .transpose()
+    let Some(path) = recovery.recovery.as_deref() else {
+        return Ok(None);
+    };
+    let words = secrets::read_secret(path).map_err(|e| {
+        file_error("read the recovery words from", path, &e)
+            .hint("name the file that `salus init --recovery-out` wrote, or one with the 24 words in order")
+    })?;
+    Ok(Some(Passphrase::new(words.trim().to_owned())))
 }
 
 /// Shows an answer the way that suits the command.

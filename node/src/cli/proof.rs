@@ -16,6 +16,11 @@ use super::{files, render, time};
 
 /// `salus audit prove`.
 pub async fn prove(args: &ProveArgs, caller: &Caller, desk: &Desk<'_>, out: &mut Out) -> Outcome {
+    if desk.global.json && args.output.is_none() {
+        return Err(ApiError::usage("a proof is a file of bytes, not JSON")
+            .hint("name one with -o FILE")
+            .into());
+    }
     let to_stdout = args
         .output
         .as_deref()
@@ -96,7 +101,7 @@ pub fn check(path: &Path, clinic: Option<&str>, against: Option<&Path>, out: &mu
 fn told(comparison: Comparison) -> (String, bool) {
     match comparison {
         Comparison::Consistent => (
-            "nothing was taken out or changed since the older proof".into(),
+            "one continues the other: nothing was taken out or changed in between".into(),
             true,
         ),
         Comparison::Contradiction { contradiction, .. } => (
@@ -169,7 +174,14 @@ fn show(
         out.json(&object)?;
         return Ok(());
     }
-    out.line(Line::new().styled("The proof holds.", Style::Strong))?;
+    let headline = match compared {
+        Some((_, false)) => Line::new().styled(
+            "The proof holds by itself, and does not continue the older one.",
+            Style::Bad,
+        ),
+        _ => Line::new().styled("The proof holds.", Style::Strong),
+    };
+    out.line(headline)?;
     let mut fields = Table::fields().indented(2);
     fields.field(
         "clinic",

@@ -81,6 +81,19 @@ impl Desk<'_> {
         Ok(Caller { client, auth })
     }
 
+    /// The one who acts, by their passphrase and not by an open session: for what nobody else at the desk may do.
+    pub async fn in_person(&self) -> Result<Caller, Stop> {
+        let passphrase = match secrets::given(self.global, self.around)? {
+            Some(passphrase) => passphrase,
+            None if self.around.terminal => secrets::ask("Present passphrase").await?,
+            None => return Err(secrets::missing().into()),
+        };
+        Ok(Caller {
+            client: self.client.clone(),
+            auth: self.passphrase(passphrase),
+        })
+    }
+
     /// The one who acts, as far as is known without asking; else nobody.
     pub async fn caller_if_known(&self) -> Result<Caller, ApiError> {
         Ok(Caller {

@@ -57,6 +57,7 @@ fn add(report: &mut SyncReport, more: SyncReport) -> bool {
     report.refused += more.refused;
     report.bytes += more.bytes;
     report.seconds += more.seconds;
+    report.unresolved = more.unresolved;
     report.error = more.error;
     more.sent + more.received > 0
 }
@@ -126,8 +127,8 @@ mod tests {
         let exit = sync(&args(false), &caller, &mut out).await.unwrap();
         assert_eq!((exit, *rounds.lock().unwrap()), (Exit::FAILED, 3));
         insta::assert_snapshot!(seen.stdout(), @r#"
-        {"peer":"aa","sent":0,"received":35,"refused":0,"bytes":3000,"seconds":1.5}
-        {"peer":"bb","sent":0,"received":0,"refused":0,"bytes":0,"seconds":0.0,"error":"no path"}
+        {"peer":"aa","sent":0,"received":35,"refused":0,"bytes":3000,"seconds":1.5,"unresolved":0}
+        {"peer":"bb","sent":0,"received":0,"refused":0,"bytes":0,"seconds":0.0,"unresolved":0,"error":"no path"}
         "#);
     }
 

@@ -205,7 +205,10 @@ impl Core {
                 .count()
                 < 2
         };
-        Ok(index.by_source(source_id).into_iter().find(same_person))
+        // A record that began here or at another clinic is exported under its own id.
+        let by_id = source_id.parse::<LogId>().ok();
+        let mut candidates = by_id.into_iter().chain(index.by_source(source_id));
+        Ok(candidates.find(same_person))
     }
 
     /// Stores all patients of one file in one transaction.

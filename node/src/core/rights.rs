@@ -214,15 +214,20 @@ impl Core {
         log: LogId,
         entry: &str,
         why: &str,
-    ) -> Result<EntryHash, ApiError> {
+    ) -> Result<Option<EntryHash>, ApiError> {
         self.require_home(log, "quarantines edits")?;
         let reason = reason(why)?;
         let hash = self.find_entry(log, entry)?;
-        let kind = self.log(log)?.entry_meta(&hash).map(|meta| meta.kind);
+        let state = self.log(log)?;
+        if state.void(&hash).is_some() {
+            return Ok(None);
+        }
+        let kind = state.entry_meta(&hash).map(|meta| meta.kind);
         if kind != Some(Kind::Edit) {
             return Err(ApiError::usage("only an edit can be quarantined")
                 .hint("`salus patient history PATIENT` shows which entries are edits"));
         }
+        self.nothing_goes_with(log, &hash)?;
         self.transact(|core, pending| {
             let quarantine = Control::Quarantine {
                 entries: vec![hash],
@@ -231,7 +236,44 @@ impl Core {
             core.append(pending, &who.key, log, None, Said::Clear(&quarantine))?;
             core.refresh(log, pending)
         })?;
-        Ok(hash)
+        Ok(Some(hash))
+    }
+
+    /// An edit that others build on takes them with it when it is held out: what is merely wrong is corrected, not quarantined.
+    fn nothing_goes_with(&mut self, log: LogId, edit: &EntryHash) -> Result<(), ApiError> {
+        let state = self.log(log)?;
+        let edits: Vec<_> = state
+            .entries()
+            .filter(|meta| meta.kind == Kind::Edit && state.void(&meta.hash).is_none())
+            .cloned()
+            .collect();
+        let without: Vec<_> = edits
+            .iter()
+            .filter(|meta| meta.hash != *edit)
+            .cloned()
+            .collect();
+        let chain = edits
+            .iter()
+            .find(|meta| meta.hash == *edit)
+            .map(|meta| meta.chain);
+        let now = self.document_of(log, &edits)?.held_out.len();
+        let then = self.document_of(log, &without)?.held_out.len();
+        if now > 0 && then <= now {
+            // It is broken, and what builds on it is held out already.
+            return Ok(());
+        }
+        if then > 0 || chain == Some(self.chain_id()) {
+            return Err(ApiError::refused(format!(
+                "that edit is sound, and {} build on it: they would go with it",
+                match then {
+                    0 => "this node's next edits".to_owned(),
+                    1 => "another edit".to_owned(),
+                    n => format!("{n} others"),
+                }
+            ))
+            .hint("correct the record instead: add, stop or set what is right; the history keeps both"));
+        }
+        Ok(())
     }
 
     fn require_home(&mut self, log: LogId, does: &str) -> Result<(), ApiError> {

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use salus_api::{ApiError, Problem, VerifyReport};
+use salus_api::{ApiError, ErrorKind, Problem, VerifyReport};
 use salus_audit::{
     ChainId, Entry, EntryHash, LogId, LogState, Rosters, Tree, Verdict, verify_signatures,
 };
-use salus_store::Store;
+use salus_store::{Store, StoreError};
 
 use super::{Core, LogSummary, failure};
 use crate::node::lock;
@@ -61,6 +61,16 @@ impl Findings {
         );
     }
 
+    /// Something could not be read: damage is a finding, anything else ends the verification.
+    fn failed(&mut self, error: StoreError) -> Result<(), ApiError> {
+        let error = failure::store(error);
+        if error.kind != ErrorKind::Integrity {
+            return Err(error);
+        }
+        self.add("", "", 0, error.message);
+        Ok(())
+    }
+
     fn merge(&mut self, other: Self) {
         self.report.logs += other.report.logs;
         self.report.entries += other.report.entries;
@@ -87,15 +97,6 @@ impl Findings {
 }
 
 impl Core {
-    /// What the store has found wrong with itself so far, in words.
-    pub fn store_problems(&self) -> Vec<String> {
-        self.store
-            .problems()
-            .iter()
-            .map(|problem| format!("{}: {}", problem.table, problem.what))
-            .collect()
-    }
-
     /// Records whose documents and index rows are behind their logs.
     pub fn dirty_count(&self) -> usize {
         self.store.dirty_logs().len()
@@ -263,20 +264,22 @@ pub fn verify_all(
         let _ = send.send(batch);
         drop(send);
         problems
-    })
-    .map_err(failure::store)?;
+    });
     let mut findings = judged
         .findings
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    for problem in &problems {
-        findings.store(problem);
+    match problems {
+        Ok(problems) => problems.iter().for_each(|problem| findings.store(problem)),
+        Err(error) => findings.failed(error)?,
     }
     let leaves = judged
         .leaves
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    check_tree(&begun, &leaves, &mut findings)?;
+    if let Err(error) = check_tree(&begun, &leaves, &mut findings) {
+        findings.failed(error)?;
+    }
     // What changed while it was looked at is looked at once more, in peace.
     let changed = judged
         .changed
@@ -434,7 +437,7 @@ fn check_tree(
     begun: &Begun,
     own: &[Option<[u8; 32]>],
     findings: &mut Findings,
-) -> Result<(), ApiError> {
+) -> Result<(), StoreError> {
     let chain = begun.chain.to_string();
     let mut tree = Tree::new();
     begun
@@ -450,8 +453,7 @@ fn check_tree(
             }
             tree.append(leaf);
             ControlFlow::Continue(())
-        })
-        .map_err(failure::store)?;
+        })?;
     if tree.size() != begun.tree.size() {
         let what = format!("{} leaves of {}", tree.size(), begun.tree.size());
         findings.add("", &chain, tree.size(), what);

@@ -323,7 +323,7 @@ fn a_concern_is_settled_by_who_saw_it_and_raised_anew_by_who_did_not() {
     assert_eq!(meet(&mut x, &mut y), []);
     // So is saying that it shall stand; twice over says nothing more.
     let mark = edit(&mut b, acknowledge(&found[0].1));
-    assert_eq!((mark.scope, mark.ops), (Scope::Clinical, 2));
+    assert_eq!((mark.scope, mark.ops), (Scope::Clinical, 1));
     assert_eq!(
         b.describe_change(&mark.hash),
         [
@@ -444,4 +444,33 @@ fn cost_of_concerns() {
     }
     exchange(&mut a, &mut b);
     time("and 1,000 changes apart", &a);
+}
+
+#[test]
+fn letting_one_merge_stand_silences_no_other_one_of_the_same_item() {
+    let (mut a, first) = Record::create(actor_for([1; 32], [9; 32]), 0).unwrap();
+    let mut b = Record::new(actor_for([2; 32], [9; 32]));
+    let mut c = Record::new(actor_for([3; 32], [9; 32]));
+    for other in [&mut b, &mut c] {
+        other.apply([first.bytes.clone()], Trust::Foreign).unwrap();
+    }
+    for (record, id, dose) in [
+        (&mut a, "m1", "500"),
+        (&mut b, "m2", "850"),
+        (&mut c, "m3", "1000"),
+    ] {
+        record
+            .edit(&[named(id, "Sotalol", dose)], 0)
+            .unwrap()
+            .unwrap();
+    }
+    meet(&mut a, &mut b);
+    meet(&mut a, &mut c);
+    let all = kinds(&a);
+    assert_eq!(all.len(), 3, "{all:?}");
+    let (_, items) = all[0].clone();
+    a.edit(&[acknowledge(&items)], 0).unwrap().unwrap();
+    assert_eq!(kinds(&a), all[1..]);
+    meet(&mut a, &mut b);
+    assert_eq!(kinds(&b), all[1..]);
 }

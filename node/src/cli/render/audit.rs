@@ -159,6 +159,7 @@ pub fn sync_reports(out: &mut Out, reports: &[SyncReport]) -> Outcome {
                 .with("refused", report.refused)
                 .with("bytes", report.bytes)
                 .with("seconds", report.seconds)
+                .with("unresolved", report.unresolved)
                 .with_some("error", report.error.as_ref());
             out.json(&object)?;
         }
@@ -178,6 +179,13 @@ pub fn sync_reports(out: &mut Out, reports: &[SyncReport]) -> Outcome {
     ]);
     for report in reports {
         let ended = match &report.error {
+            None if report.unresolved > 0 => Span::new(
+                &format!(
+                    "in step but for {}, which one side no longer shares",
+                    with_plural(report.unresolved, "log")
+                ),
+                Style::Warn,
+            ),
             None => Span::from("in step"),
             Some(error) => Span::new(&format!("not finished: {error}"), Style::Bad),
         };
