@@ -597,6 +597,7 @@ pub(crate) fn sync_reports() -> Vec<SyncReport> {
             refused: 0,
             bytes: 312_455,
             seconds: 0.42,
+            unresolved: 0,
             error: None,
         },
         SyncReport {
