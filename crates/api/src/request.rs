@@ -79,6 +79,8 @@ pub enum Stoppable {
     Medication,
     /// A condition.
     Condition,
+    /// An allergy.
+    Allergy,
 }
 
 /// Forms that `Export` can write.
@@ -230,7 +232,7 @@ pub enum Request {
         /// What.
         item: Box<Item>,
     },
-    /// Ends a medicine or a condition. → `Done`
+    /// Ends a medicine, a condition or an allergy. → `Done`
     Stop {
         /// Which.
         patient: String,

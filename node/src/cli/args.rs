@@ -113,7 +113,7 @@ pub enum Command {
     /// Add an item to a record
     #[command(subcommand)]
     Add(Add),
-    /// End a medicine or a condition
+    /// End a medicine, a condition or an allergy
     Stop(StopArgs),
     /// Import FHIR R4 files: each whole or not at all, and again without effect
     Import(ImportArgs),
@@ -659,6 +659,7 @@ mod tests {
             "add procedure 3f9a --name Appendectomy --at 2020-01-02",
             "add encounter 3f9a --name Check-up --class ambulatory",
             "stop medication 3f9a Amoxicillin --why rash",
+            "stop allergy 3f9a Penicillin --why tested",
             "import a.json folder",
             "export 3f9a --as fhir -o out.json --yes",
             "peers",

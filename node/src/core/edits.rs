@@ -206,7 +206,7 @@ impl Core {
         Ok(id)
     }
 
-    /// Ends a medicine or a condition, named by id, a prefix of it, or the words of its code.
+    /// Ends a medicine, a condition or an allergy, named by id, a prefix of it, or the words of its code.
     pub fn stop(
         &mut self,
         who: &Staff,
@@ -232,6 +232,14 @@ impl Core {
                     .conditions
                     .into_iter()
                     .map(|c| (c.id, c.code.label().to_owned()))
+                    .collect(),
+            ),
+            Stoppable::Allergy => (
+                Collection::Allergies,
+                content
+                    .allergies
+                    .into_iter()
+                    .map(|a| (a.id, a.code.label().to_owned()))
                     .collect(),
             ),
         };

@@ -715,3 +715,44 @@ fn a_link_that_only_one_record_knows_of_shows_nothing() {
     a.with(|core, who| core.unlink(who, other, one)).unwrap();
     assert!(a.with(|core, _| core.show(one)).unwrap().linked.is_empty());
 }
+
+#[test]
+fn an_allergy_ended_here_and_confirmed_there_is_told_of() {
+    use salus_record::AllergyIntolerance;
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let allergy = AllergyIntolerance {
+        code: CodeableConcept::text("Penicillin"),
+        ..AllergyIntolerance::default()
+    };
+    let id = a
+        .with(|core, who| core.add(who, log, Item::Allergy(allergy.clone())))
+        .unwrap();
+    share(&a, &b, log, Right::Write);
+    a.with(|core, who| {
+        let kind = salus_api::Stoppable::Allergy;
+        core.stop(who, log, kind, "penicillin", Some("tested negative".into()))
+    })
+    .unwrap();
+    let confirmed = AllergyIntolerance {
+        id,
+        criticality: Some("high".into()),
+        verification_status: Some("confirmed".into()),
+        clinical_status: Some("active".into()),
+        ..allergy
+    };
+    b.with(|core, who| core.add(who, log, Item::Allergy(confirmed)))
+        .unwrap();
+    a.carry_to(&b);
+    b.carry_to(&a);
+    for clinic in [&a, &b] {
+        let found = clinic.with(|core, _| core.conflicts(log)).unwrap();
+        assert!(
+            found
+                .concerns
+                .iter()
+                .any(|concern| concern.code == "allergy_ended"),
+            "{found:?}"
+        );
+    }
+}

@@ -86,6 +86,8 @@ words! {
         Medication => Stoppable::Medication,
         /// A condition
         Condition => Stoppable::Condition,
+        /// An allergy
+        Allergy => Stoppable::Allergy,
     }
 }
 
