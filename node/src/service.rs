@@ -360,11 +360,10 @@ fn export(core: &Core, who: &Staff, view: &salus_api::PatientView, format: Expor
     let time_ms = core.now_ms();
     let mut content = view.content.clone();
     // By its id the record is recognised when the file is imported, here and elsewhere.
-    let id = content
+    content
         .patient
         .source_id
         .get_or_insert_with(|| view.row.id.clone());
-    debug_assert!(!id.is_empty());
     match format {
         ExportFormat::Fhir => salus_fhir::export_bundle(&content, &ExportOptions { time_ms }),
         ExportFormat::Ips => {

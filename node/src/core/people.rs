@@ -76,21 +76,9 @@ impl Core {
         Ok(clinic)
     }
 
-    /// Whether a person of this name is certified and not retired.
-    pub fn has_staff(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.rosters.get(self.me).is_some_and(|roster| {
-            roster
-                .staff_list()
-                .any(|s| !s.retired && s.name.to_lowercase() == name)
-        })
-    }
-
     /// Whether somebody's key is certified here and not retired.
     pub fn is_member(&self, who: &Staff) -> bool {
-        self.rosters
-            .staff(self.me, ActorId::from_bytes(who.key.public()))
-            .is_some_and(|member| !member.retired)
+        self.is_certified(who.key.actor())
     }
 
     /// Whether somebody's roles let them open records.
