@@ -82,6 +82,7 @@ fn a_reading_clinics_physician_infers_and_decides_and_nobody_else_does() {
 #[test]
 fn what_contradicts_itself_or_a_bound_is_no_inference() {
     type Change = fn(&mut Inference);
+    type Text = fn(&mut Inference) -> &mut String;
     let long = |bytes: usize| "x".repeat(bytes);
     assert_eq!(inference().check(), Ok(()));
     let changes: &[(&str, Change)] = &[
@@ -120,7 +121,7 @@ fn what_contradicts_itself_or_a_bound_is_no_inference() {
         let bytes = Body::Inference(Box::new(wrong)).encode();
         assert!(Body::decode(Kind::Inference, &bytes).is_err(), "{what}");
     }
-    let texts: &[(usize, fn(&mut Inference) -> &mut String)] = &[
+    let texts: &[(usize, Text)] = &[
         (MAX_LABEL_BYTES, |i| &mut i.model.name),
         (MAX_LABEL_BYTES, |i| &mut i.model.version),
         (MAX_LABEL_BYTES, |i| &mut i.input.media_type),
