@@ -318,6 +318,38 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             let label = core.stop(who, log, kind, &item, why)?;
             Ok(Response::Done(format!("stopped: {label}")))
         }
+        Request::Infer { patient, inference } => {
+            let log = core.patient(&patient)?;
+            let id = core.infer(who, log, *inference)?;
+            Ok(Response::Added { id: id.to_string() })
+        }
+        Request::Suggestions { patient } => {
+            let log = core.patient(&patient)?;
+            let suggestions = core.suggestions(log)?;
+            core.log_look(who, log, "suggestions of models shown")?;
+            Ok(Response::Suggestions(suggestions))
+        }
+        Request::Accept {
+            patient,
+            suggestion,
+            label,
+        } => {
+            let log = core.patient(&patient)?;
+            core.accept(who, log, &suggestion, label.as_deref())
+                .map(Response::Done)
+        }
+        Request::Reject {
+            patient,
+            suggestion,
+            why,
+        } => {
+            let log = core.patient(&patient)?;
+            core.reject(who, log, &suggestion, &why).map(Response::Done)
+        }
+        Request::FindImages { category, patient } => {
+            let log = patient.map(|text| core.patient(&text)).transpose()?;
+            core.find_images(who, &category, log).map(Response::Images)
+        }
         Request::Export { patient, format } => {
             let log = core.patient(&patient)?;
             let view = core.show(log)?;
@@ -416,6 +448,11 @@ fn opens_records(request: &Request) -> bool {
             | Request::Add { .. }
             | Request::Stop { .. }
             | Request::Export { .. }
+            | Request::Infer { .. }
+            | Request::Suggestions { .. }
+            | Request::Accept { .. }
+            | Request::Reject { .. }
+            | Request::FindImages { .. }
     )
 }
 

@@ -7,5 +7,6 @@ mod layering;
 mod process;
 mod rights;
 mod safety;
+mod suggestions;
 mod two_clinics;
 mod wrong_input;

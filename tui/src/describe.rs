@@ -1,7 +1,7 @@
 //! All that a record says about one of its items, put into lines.
 
-use salus_api::PatientView;
 use salus_api::record::{CodeableConcept, Observation, Timing};
+use salus_api::{PatientView, SuggestionState, SuggestionView};
 
 use crate::detail::{Detail, Line};
 use crate::rows;
@@ -280,6 +280,11 @@ pub(crate) fn describe(
             l.field("Id", a.id.as_str());
             a.name.clone()
         }
+        Target::Suggestion(id) => {
+            let s = view.suggestions.iter().find(|s| s.id == *id)?;
+            suggestion(&mut l, s);
+            s.label.clone().unwrap_or_else(|| "Not assessed".to_owned())
+        }
         Target::Person => {
             person(&mut l, view);
             c.patient.name()
@@ -361,6 +366,62 @@ fn report_results(l: &mut Lines<'_>, view: &PatientView, ids: &[String]) {
             None => l.lines.push(Line::Text(
                 "(a result that this record does not hold)".into(),
             )),
+        }
+    }
+}
+
+/// What a model suggested, how sure it is, what speaks against it, and who decided what.
+fn suggestion(l: &mut Lines<'_>, s: &SuggestionView) {
+    let said = &s.inference;
+    let (state, tone) = match s.state {
+        SuggestionState::Open => ("not decided: no part of the record", Tone::Accent),
+        SuggestionState::Accepted => ("accepted", Tone::Text),
+        SuggestionState::Rejected => ("rejected", Tone::Text),
+        SuggestionState::Disputed => ("! disputed: decided apart and differently", Tone::Danger),
+    };
+    l.lines
+        .push(Line::Field("Decision", state.to_owned(), tone));
+    if said.uncertain {
+        let why = match said.distance.filter(|d| *d >= 1.0) {
+            Some(_) => "the input is unlike what the model knows",
+            None => "the model is unsure",
+        };
+        l.lines
+            .push(Line::Field("Not assessed", why.to_owned(), Tone::Caution));
+    }
+    for output in &said.outputs {
+        let p = output.p.map(|p| format!("p = {}", rows::probability(p)));
+        l.lines.push(Line::Pair(
+            output.label.clone(),
+            p.unwrap_or_default(),
+            Tone::Text,
+        ));
+        if let Some(note) = &output.note {
+            l.lines
+                .push(Line::Field("", format!("! {note}"), Tone::Caution));
+        }
+    }
+    l.field("Why", said.explanation.as_str());
+    l.field(
+        "Model",
+        format!("{} {}", said.model.name, said.model.version),
+    );
+    l.field("Weights", said.model.weights.as_str());
+    l.field("Input", said.input.name.as_str());
+    l.field("Input's hash", said.input.hash.as_str());
+    l.field("Asked by", format!("{}, {}", s.actor, s.clinic));
+    l.field("At", l.clock.at(s.time_ms));
+    for verdict in &s.verdicts {
+        let decided = match (verdict.accepted, &verdict.label, &verdict.why) {
+            (true, Some(label), _) => format!("accepted as {label}"),
+            (true, None, _) => "accepted".to_owned(),
+            (false, _, why) => format!("rejected: {}", why.as_deref().unwrap_or("")),
+        };
+        l.heading(&decided);
+        l.field("By", format!("{}, {}", verdict.actor, verdict.clinic));
+        l.field("At", l.clock.at(verdict.time_ms));
+        if !verdict.stands {
+            l.field("", "decided anew since");
         }
     }
 }

@@ -473,6 +473,87 @@ pub(crate) fn concerns() -> Vec<ConcernView> {
     ]
 }
 
+/// What models suggested: open with a reservation, not assessed, disputed, accepted.
+pub(crate) fn suggestions() -> Vec<SuggestionView> {
+    let output = |label: &str, p, note: Option<&str>| InferenceOutput {
+        what: "category".into(),
+        label: label.into(),
+        p: Some(p),
+        note: note.map(str::to_owned),
+    };
+    let verdict = |accepted, who: (&str, &str)| VerdictView {
+        entry: "7e".repeat(32),
+        accepted,
+        label: None,
+        why: (!accepted).then(|| "motion artefact".to_owned()),
+        actor: who.0.into(),
+        clinic: who.1.into(),
+        time_ms: NOW_MS - DAY_MS,
+        stands: true,
+    };
+    let here = ("Ines Falk", "Riverside Clinic");
+    let there = ("Tom Berg", "Hillside Practice");
+    let one = SuggestionView {
+        id: "5a".repeat(32),
+        state: SuggestionState::Open,
+        label: Some("pneumonia".into()),
+        p: Some(0.912_345),
+        inference: Inference {
+            component: "imaging".into(),
+            model: ModelName {
+                name: "mobilenet".into(),
+                version: "1.0".into(),
+                weights: "cd".repeat(32),
+            },
+            input: InputName {
+                hash: "ef".repeat(32),
+                media_type: "image/png".into(),
+                name: "chest-2026-11-20.png".into(),
+            },
+            outputs: vec![
+                output(
+                    "pneumonia",
+                    0.912_345,
+                    Some("unreliable: told by where the image comes from"),
+                ),
+                output("normal", 0.087_655, None),
+            ],
+            uncertain: false,
+            distance: Some(0.41),
+            explanation: "Opacity at the right base.".into(),
+        },
+        actor: "Ines Falk".into(),
+        clinic: "Riverside Clinic".into(),
+        time_ms: NOW_MS - 20 * MINUTE_MS,
+        verdicts: Vec::new(),
+    };
+    let mut unsure = one.clone();
+    unsure.id = "6b".repeat(32);
+    (unsure.label, unsure.p) = (None, None);
+    unsure.inference.uncertain = true;
+    unsure.inference.outputs.clear();
+    unsure.inference.distance = Some(7.2);
+    unsure.inference.explanation.clear();
+    unsure.inference.input.name = "holiday.jpg".into();
+    unsure.time_ms -= DAY_MS;
+    let mut disputed = one.clone();
+    disputed.id = "7c".repeat(32);
+    disputed.state = SuggestionState::Disputed;
+    disputed.label = Some("fracture of the wrist".into());
+    disputed.inference.outputs = vec![output("fracture of the wrist", 0.7, None)];
+    disputed.p = Some(0.7);
+    disputed.verdicts = vec![verdict(true, here), verdict(false, there)];
+    disputed.time_ms -= 2 * DAY_MS;
+    let mut accepted = disputed.clone();
+    accepted.id = "8d".repeat(32);
+    accepted.state = SuggestionState::Accepted;
+    accepted.label = Some("normal".into());
+    accepted.p = None;
+    accepted.verdicts.truncate(1);
+    accepted.time_ms -= 3 * DAY_MS;
+    vec![one, unsure, disputed, accepted]
+}
+
 /// Records that are like the made-up one.
 pub(crate) fn duplicates() -> Vec<DuplicateView> {
     let people = patients();
@@ -547,6 +628,7 @@ pub(crate) fn record() -> PatientView {
         }],
         conflicts: conflicts(),
         concerns: Vec::new(),
+        suggestions: Vec::new(),
         linked: Vec::new(),
         at: None,
         warnings: Vec::new(),

@@ -71,6 +71,9 @@ pub(crate) enum Action {
     ChooseValue,
     OtherValue,
     Acknowledge,
+    // Suggestions of models.
+    AcceptSuggestion,
+    RejectSuggestion,
     // Same person.
     Link,
     Unlink,
@@ -115,12 +118,16 @@ pub(crate) enum Context {
     Patients,
     /// A record's sections.
     Record,
+    /// The same: the cursor stands on what a model suggested.
+    Suggestions,
     /// The same, shown as they were.
     Past,
     /// Typing into the filter of a list.
     Filter,
     /// One item of a record, or one entry of the audit trail.
     Item,
+    /// All of what a model suggested.
+    Suggestion,
     /// Writing a note.
     Note,
     /// A form.
@@ -153,13 +160,15 @@ pub(crate) enum Context {
 
 impl Context {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Unlock,
         Self::Search,
         Self::Patients,
         Self::Record,
+        Self::Suggestions,
         Self::Past,
         Self::Item,
+        Self::Suggestion,
         Self::Filter,
         Self::Note,
         Self::Form,
@@ -201,6 +210,7 @@ pub(crate) enum Group {
     Record,
     Writing,
     Typing,
+    Suggestions,
     Conflicts,
     Persons,
     Rights,
@@ -211,12 +221,13 @@ pub(crate) enum Group {
 
 impl Group {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Everywhere,
         Self::Moving,
         Self::Patients,
         Self::Record,
         Self::Writing,
+        Self::Suggestions,
         Self::Conflicts,
         Self::Persons,
         Self::Rights,
@@ -235,6 +246,7 @@ impl Group {
             Self::Record => "Record",
             Self::Writing => "Notes and forms",
             Self::Typing => "Typing",
+            Self::Suggestions => "AI suggestions",
             Self::Conflicts => "Conflicts and concerns",
             Self::Persons => "Same person?",
             Self::Rights => "Who may see a record",
@@ -287,14 +299,16 @@ impl Binding {
 use Context as C;
 
 /// A record's sections, now and as they were.
-const RECORD: &[C] = &[C::Record, C::Past];
+const RECORD: &[C] = &[C::Record, C::Past, C::Suggestions];
 /// Every context in which a person is signed in and no question is open.
 const WORKING: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Past,
     C::Item,
+    C::Suggestion,
     C::Filter,
     C::Note,
     C::Form,
@@ -311,8 +325,10 @@ const LISTS: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Past,
     C::Item,
+    C::Suggestion,
     C::Filter,
     C::Conflicts,
     C::Concerns,
@@ -332,8 +348,10 @@ const PAGES: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Past,
     C::Item,
+    C::Suggestion,
     C::Filter,
     C::Conflicts,
     C::Concerns,
@@ -347,8 +365,10 @@ const PAGES: &[C] = &[
 const ENDS: &[C] = &[
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Past,
     C::Item,
+    C::Suggestion,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -362,7 +382,9 @@ const ENDS: &[C] = &[
 const BACK: &[C] = &[
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Item,
+    C::Suggestion,
     C::Filter,
     C::Note,
     C::Form,
@@ -383,8 +405,10 @@ const HELPED: &[C] = &[
     C::Search,
     C::Patients,
     C::Record,
+    C::Suggestions,
     C::Past,
     C::Item,
+    C::Suggestion,
     C::Filter,
     C::Note,
     C::Form,
@@ -441,7 +465,9 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::Present, Group::Record, "present", "From the past to the present", "the present", &[key(Code::Esc), Key::char('q')], &[C::Past]),
     bind(Action::OpenPatient, Group::Patients, "open-patient", "Open the record", "open", &[key(Code::Enter), Key::char('l')], &[C::Patients, C::Search, C::Duplicates]),
     bind(Action::RunCommand, Group::Questions, "run-command", "Run the command", "run", &[key(Code::Enter)], &[C::Palette]),
-    bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record, C::Past, C::Concerns]),
+    bind(Action::AcceptSuggestion, Group::Suggestions, "accept-suggestion", "Accept the marked suggestion", "accept", &[Key::char('y')], &[C::Suggestions, C::Suggestion]),
+    bind(Action::RejectSuggestion, Group::Suggestions, "reject-suggestion", "Reject it, with a reason", "reject", &[Key::char('x')], &[C::Suggestions, C::Suggestion]),
+    bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record, C::Suggestions, C::Past, C::Concerns]),
     bind(Action::BloodPressure, Group::Record, "blood-pressure", "Enter a blood pressure", "pressure", &[Key::char('b')], RECORD),
     bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], RECORD),
     bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts and concerns", "conflicts", &[Key::char('c')], RECORD),
@@ -464,22 +490,22 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::SyncAll, Group::Sync, "sync-all", "Sync with all clinics now", "sync now", &[Key::char('s')], &[C::Sync]),
     bind(Action::SyncOne, Group::Sync, "sync-one", "Sync with the marked clinic now", "only this one", &[key(Code::Enter)], &[C::Sync]),
     bind(Action::OpenEntry, Group::Audit, "open-entry", "Show all of an entry", "show", &[key(Code::Enter)], &[C::Audit, C::RecordAudit]),
-    bind(Action::AsItWas, Group::Record, "as-it-was", "The record as it was", "as it was", &[Key::char('t')], &[C::Record, C::Past, C::RecordAudit]),
+    bind(Action::AsItWas, Group::Record, "as-it-was", "The record as it was", "as it was", &[Key::char('t')], &[C::Record, C::Suggestions, C::Past, C::RecordAudit]),
     bind(Action::Accesses, Group::Audit, "accesses", "Only who saw the record, or all", "who saw it", &[Key::char('w')], &[C::RecordAudit]),
     bind(Action::Verify, Group::Audit, "verify", "Verify signatures, chains, rights", "verify", &[Key::char('v')], &[C::Audit, C::RecordAudit]),
     bind(Action::NewPatient, Group::Patients, "new-patient", "Register a new patient", "new patient", &[Key::char('n'), Key::ctrl('n')], &[C::Patients, C::Search]),
     bind(Action::Commands, Group::Patients, "commands", "Clear the search, then leave it", "commands", &[key(Code::Esc), key(Code::Tab)], &[C::Search]),
     bind(Action::Search, Group::Patients, "search", "Search patients", "search", &[Key::char('/'), Key::char('i')], &[C::Patients]),
-    bind(Action::OpenSync, Group::Patients, "sync", "The other clinics, and syncing", "sync", &[Key::char('s'), key(Code::F(6))], &[C::Patients, C::Search, C::Record, C::Past]),
+    bind(Action::OpenSync, Group::Patients, "sync", "The other clinics, and syncing", "sync", &[Key::char('s'), key(Code::F(6))], &[C::Patients, C::Search, C::Record, C::Suggestions, C::Past]),
     bind(Action::OpenAudit, Group::Patients, "audit", "Who did what, in all records", "audit", &[Key::char('a'), key(Code::F(7))], &[C::Patients, C::Search]),
     bind(Action::KeepFilter, Group::Record, "keep-filter", "Keep the filter and go to the list", "keep", &[key(Code::Enter), key(Code::Tab)], &[C::Filter]),
-    bind(Action::Filter, Group::Record, "filter", "Filter the list", "filter", &[Key::char('/')], &[C::Record, C::Past, C::Audit, C::RecordAudit]),
+    bind(Action::Filter, Group::Record, "filter", "Filter the list", "filter", &[Key::char('/')], &[C::Record, C::Suggestions, C::Past, C::Audit, C::RecordAudit]),
     bind(Action::NextSection, Group::Record, "next-section", "Next section", "", &[key(Code::Right), Key::char('l'), key(Code::Tab)], RECORD),
     bind(Action::PreviousSection, Group::Record, "previous-section", "Previous section", "", &[key(Code::Left), Key::char('h'), key(Code::BackTab)], RECORD),
     bind(Action::JumpSection, Group::Record, "jump-section", "Section by its number", "",
-        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-')], RECORD),
+        &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-'), Key::char('=')], RECORD),
     bind(Action::Reload, Group::Everywhere, "reload", "Read again", "", &[Key::char('r'), key(Code::F(5))], 
-        &[C::Patients, C::Search, C::Record, C::Past, C::Conflicts, C::Concerns, C::Duplicates, C::Rights, C::Audit, C::RecordAudit, C::Sync]),
+        &[C::Patients, C::Search, C::Record, C::Suggestions, C::Past, C::Conflicts, C::Concerns, C::Duplicates, C::Rights, C::Audit, C::RecordAudit, C::Sync]),
     // Writing.
     bind(Action::NewLine, Group::Writing, "new-line", "New line", "", &[key(Code::Enter)], &[C::Note]),
     bind(Action::NextField, Group::Writing, "next-field", "Next field", "", &[key(Code::Tab)], &[C::Form, C::Prompt, C::Unlock]),
@@ -616,6 +642,7 @@ mod tests {
         for context in [
             C::Patients,
             C::Record,
+            C::Suggestions,
             C::Past,
             C::Audit,
             C::RecordAudit,

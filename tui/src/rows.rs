@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use salus_api::AttachmentView;
 use salus_api::record::{
     AllergyIntolerance, CodeableConcept, Condition, DiagnosticReport, Dosage, Encounter,
     Medication, Note, RecordContent, Timing,
 };
+use salus_api::{AttachmentView, SuggestionState, SuggestionView};
 
 use crate::sections::{Row, Target};
 use crate::series::{self, Series};
@@ -149,6 +149,50 @@ pub(crate) fn attachments(attachments: &[AttachmentView], clock: &Clock) -> Vec<
     let mut sorted: Vec<_> = attachments.iter().collect();
     sorted.sort_by_key(|a| std::cmp::Reverse(a.added_ms));
     sorted.into_iter().map(|a| attachment(a, clock)).collect()
+}
+
+/// What models suggested; what is to be decided stands out.
+pub(crate) fn suggestions(suggestions: &[SuggestionView], clock: &Clock) -> Vec<Row> {
+    let mut sorted: Vec<_> = suggestions.iter().collect();
+    sorted.sort_by_key(|s| std::cmp::Reverse(s.time_ms));
+    let row = |s: &&SuggestionView| {
+        let tone = match s.state {
+            SuggestionState::Open => Tone::Accent,
+            SuggestionState::Disputed => Tone::Danger,
+            SuggestionState::Accepted => Tone::Good,
+            SuggestionState::Rejected => Tone::Dim,
+        };
+        let label = match &s.label {
+            Some(label) if has_reservations(s) => format!("{label} (!)"),
+            Some(label) => label.clone(),
+            None => "not assessed".to_owned(),
+        };
+        item(
+            Target::Suggestion(s.id.clone()),
+            [
+                (clock.date(s.time_ms), Tone::Dim),
+                (label, Tone::Text),
+                (s.p.map(probability).unwrap_or_default(), Tone::Text),
+                (s.state.as_str().to_owned(), tone),
+                (
+                    format!("{} {}", s.inference.model.name, s.inference.model.version),
+                    Tone::Dim,
+                ),
+            ],
+        )
+    };
+    sorted.iter().map(row).collect()
+}
+
+/// Whether the model says that less may be made of its label than the number.
+fn has_reservations(s: &SuggestionView) -> bool {
+    let mut outputs = s.inference.outputs.iter();
+    outputs.any(|o| Some(&o.label) == s.label.as_ref() && o.note.is_some())
+}
+
+/// A probability; nothing is certain.
+pub(crate) fn probability(p: f64) -> String {
+    format!("{:.3}", p.clamp(0.0, 1.0))
 }
 
 /// A date, or another one where it is empty.
@@ -333,11 +377,19 @@ fn report(r: &DiagnosticReport, known: &BTreeSet<&str>, clock: &Clock) -> Row {
         .iter()
         .filter(|id| known.contains(id.as_str()))
         .count();
+    let mut label = (r.code.label().to_owned(), Tone::Text);
+    // A report without results says what it says in its conclusion.
+    if let Some(conclusion) = r.conclusion.as_ref().filter(|_| results == 0) {
+        label.0 = format!("{}: {conclusion}", label.0);
+    }
+    if r.status.as_deref() == Some("entered-in-error") {
+        label = (format!("entered in error: {}", label.0), Tone::Dim);
+    }
     item(
         Target::Report(r.id.clone()),
         [
             (clock.day(or(timing(&r.effective), &r.issued)), Tone::Dim),
-            (r.code.label().to_owned(), Tone::Text),
+            label,
             (results.to_string(), Tone::Text),
             (words(&r.status), Tone::Dim),
         ],

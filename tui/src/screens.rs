@@ -2,7 +2,7 @@
 
 use salus_api::{ApiError, ErrorKind, Right};
 
-use crate::fixtures::concerns;
+use crate::fixtures::{concerns, suggestions};
 
 use crate::msg::{Msg, Size};
 use crate::testing::{SIZES, Script};
@@ -122,6 +122,23 @@ fn concerns_before_conflicts() {
         "conflicts-other",
         "oka amara<enter>cjjoonce a day<enter><enter>",
     );
+}
+
+#[test]
+fn what_models_suggest() {
+    let put = |script: &mut Script| script.node.record.suggestions = suggestions();
+    seen("suggestions", "oka amara<enter>=", put);
+    seen("suggestions-disputed", "oka amara<enter>=jj<enter>", put);
+    seen("suggestions-one", "oka amara<enter>=<enter>", put);
+    seen("suggestions-accept", "oka amara<enter>=y", put);
+    seen(
+        "suggestions-not-assessed",
+        "oka amara<enter>=jy<enter>",
+        put,
+    );
+    seen("suggestions-reject", "oka amara<enter>=x<enter>", put);
+    seen("suggestions-summary", "oka amara<enter>", put);
+    plain("suggestions-none", "oka amara<enter>=");
 }
 
 #[test]

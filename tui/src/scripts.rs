@@ -1,7 +1,9 @@
 //! Keys in, state out: what a person does, with made-up answers.
 
-use salus_api::record::{Item, ObservationValue};
-use salus_api::{ApiError, Auth, Event, LockState, PatientRow, Request, Response, SessionToken};
+use salus_api::record::{CodeableConcept, DiagnosticReport, Item, ObservationValue};
+use salus_api::{
+    ApiError, Auth, Event, LockState, PatientRow, Request, Response, SessionToken, SuggestionState,
+};
 
 use crate::desk::{Link, Notice};
 use crate::fixtures::{concerns, patients, record};
@@ -358,6 +360,87 @@ fn a_clinic_that_may_only_read_is_told_before_it_types() {
     s.press("ama<enter>b");
     assert_eq!(s.pages().last(), Some(&"record"));
     assert!(s.screen().contains("may read this record, but not write"));
+}
+
+#[test]
+fn a_suggestion_is_accepted_or_rejected_by_whoever_looks_at_it() {
+    let id = |n: &str| n.repeat(32);
+    let accept = |id: String, label: Option<&str>| Request::Accept {
+        patient: crate::fixtures::patients()[0].id.clone(),
+        suggestion: id,
+        label: label.map(str::to_owned),
+    };
+    let reject = |id: String, why: &str| Request::Reject {
+        patient: crate::fixtures::patients()[0].id.clone(),
+        suggestion: id,
+        why: why.to_owned(),
+    };
+    // What is pressed in the section, and what the node is asked to write.
+    let cases: Vec<(&str, Option<Request>)> = vec![
+        ("y<enter>", Some(accept(id("5a"), None))),
+        ("<enter>y<enter>", Some(accept(id("5a"), None))),
+        (
+            "y<ctrl-u>atelectasis<enter>",
+            Some(accept(id("5a"), Some("atelectasis"))),
+        ),
+        // What was not assessed has no finding of its own.
+        ("jy<enter>", None),
+        (
+            "jyeffusion<enter>",
+            Some(accept(id("6b"), Some("effusion"))),
+        ),
+        ("x<enter>", None),
+        ("xblurred<enter>", Some(reject(id("5a"), "blurred"))),
+        ("jjxblurred<enter>", Some(reject(id("7c"), "blurred"))),
+        // Whoever turns round decides nothing.
+        ("y<esc>", None),
+        ("xblurred<esc>", None),
+        // In the past nothing is decided, and elsewhere there is nothing to decide.
+        ("t2026-06-01<enter>=y<enter>", None),
+        ("3yx", None),
+    ];
+    for (keys, asked) in cases {
+        let mut script = script();
+        script.node.record.suggestions = crate::fixtures::suggestions();
+        script.press("oka amara<enter>=").press(keys);
+        assert_eq!(script.node.written, Vec::from_iter(asked), "{keys}");
+    }
+}
+
+#[test]
+fn a_finding_that_was_entered_in_error_says_so_in_every_width() {
+    for mut script in [script(), wide()] {
+        let report = DiagnosticReport {
+            id: "d1".into(),
+            status: Some("entered-in-error".into()),
+            code: CodeableConcept::code("", "", "Imaging"),
+            conclusion: Some("pneumonia".into()),
+            ..DiagnosticReport::default()
+        };
+        script.node.record.content.diagnostic_reports = vec![report];
+        script.press("oka amara<enter>6");
+        let screen = script.screen();
+        assert!(screen.contains("entered in error: Imaging"), "{screen}");
+    }
+}
+
+#[test]
+fn a_decision_says_what_came_of_it_and_is_asked_about_before_it_is_lost() {
+    let mut script = script();
+    script.node.record.suggestions = crate::fixtures::suggestions();
+    script.press("oka amara<enter>=xblurred");
+    assert!(script.model.unsaved().is_some());
+    // Somebody else decides meanwhile: nobody decides about something else than they saw.
+    script.node.record.suggestions[0].state = SuggestionState::Accepted;
+    let stream = script.model.desk.stream.expect("somebody is signed in");
+    let id = script.node.record.row.id.clone();
+    script.wait(2);
+    script.tell(Msg::Event(stream, Event::PatientsChanged(vec![id])));
+    script.answer();
+    assert!(script.screen().contains("Somebody else decided"));
+    script.press("<enter>");
+    assert!(script.screen().contains("The suggestion is rejected."));
+    assert!(script.model.unsaved().is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use salus_api::PatientView;
 use salus_api::record::RecordContent;
 
+use crate::pages::is_undecided;
 use crate::rows::{self, is_active, is_current, item};
 use crate::series::{self, Series};
 use crate::subject;
@@ -30,11 +31,12 @@ pub(crate) enum Kind {
     Encounters,
     Notes,
     Attachments,
+    Suggestions,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Summary,
         Self::Allergies,
         Self::Conditions,
@@ -46,11 +48,12 @@ impl Kind {
         Self::Encounters,
         Self::Notes,
         Self::Attachments,
+        Self::Suggestions,
     ];
 
     /// The key that jumps to it.
     pub fn key(self) -> char {
-        let keys = ['1', '2', '3', '4', '5', '6', '7', '8', '9', '0', '-'];
+        let keys = ['1', '2', '3', '4', '5', '6', '7', '8', '9', '0', '-', '='];
         Self::ALL
             .iter()
             .zip(keys)
@@ -72,6 +75,15 @@ impl Kind {
             Self::Encounters => "Encounters",
             Self::Notes => "Notes",
             Self::Attachments => "Attachments",
+            Self::Suggestions => "AI suggestions",
+        }
+    }
+
+    /// What is said where it is empty.
+    pub fn nothing(self) -> String {
+        match self {
+            Self::Suggestions => "No suggestions of models.".to_owned(),
+            _ => format!("No {} recorded.", self.title().to_lowercase()),
         }
     }
 
@@ -165,6 +177,16 @@ impl Kind {
                 ];
                 C
             }
+            Self::Suggestions => {
+                const C: &[Column] = &[
+                    DATE.from(75),
+                    Column::share("Suggestion", 3),
+                    Column::fixed("p", 5).right(),
+                    Column::fixed("Decision", 9),
+                    Column::share("Model", 2),
+                ];
+                C
+            }
         }
     }
 }
@@ -183,6 +205,7 @@ pub(crate) enum Target {
     Encounter(String),
     Note(String),
     Attachment(String),
+    Suggestion(String),
     Person,
 }
 
@@ -259,6 +282,7 @@ fn section(kind: Kind, view: &PatientView, measured: &[Series], clock: &Clock) -
         Kind::Encounters => rows::encounters(c, clock),
         Kind::Notes => rows::notes(c, clock),
         Kind::Attachments => rows::attachments(&view.attachments, clock),
+        Kind::Suggestions => rows::suggestions(&view.suggestions, clock),
     };
     let count = match kind {
         Kind::Observations => c.observations.len(),
@@ -352,6 +376,17 @@ fn summary(view: &PatientView, measured: &[Series], sections: &[Section]) -> Vec
     digest("Conditions", Kind::Conditions, [1, 0], &active);
     digest("Medications", Kind::Medications, [0, 1], &current);
     digest("Vital signs", Kind::Observations, [0, 1], &vital);
+    let undecided = |t: &Target| {
+        view.suggestions
+            .iter()
+            .any(|s| *t == Target::Suggestion(s.id.clone()) && is_undecided(s.state))
+    };
+    digest(
+        "AI suggestions, not decided",
+        Kind::Suggestions,
+        [1, 3],
+        &undecided,
+    );
     digest("Notes", Kind::Notes, [2, 0], &|_| true);
     rows.push(Row::Heading("Person".into()));
     rows.push(item(Target::Person, person(c)));

@@ -122,6 +122,27 @@ impl FakeNode {
                 self.written.push(request);
                 Ok(Response::Done("noted: the merge stands".into()))
             }
+            Request::Accept {
+                ref suggestion,
+                ref label,
+                ..
+            } => {
+                let mut all = self.record.suggestions.iter_mut();
+                let one = all.find(|s| s.id == *suggestion);
+                let one = one.ok_or_else(|| ApiError::not_found("no such suggestion"))?;
+                one.state = SuggestionState::Accepted;
+                one.label = label.clone().or_else(|| one.label.clone());
+                self.written.push(request);
+                Ok(Response::Done("accepted: it is in the record now".into()))
+            }
+            Request::Reject { ref suggestion, .. } => {
+                let mut all = self.record.suggestions.iter_mut();
+                let one = all.find(|s| s.id == *suggestion);
+                let one = one.ok_or_else(|| ApiError::not_found("no such suggestion"))?;
+                one.state = SuggestionState::Rejected;
+                self.written.push(request);
+                Ok(Response::Done("the suggestion is rejected".into()))
+            }
             Request::Duplicates { .. } => Ok(Response::Duplicates(self.duplicates.clone())),
             Request::Link { ref other, .. } | Request::Unlink { ref other, .. } => {
                 let linked = matches!(request, Request::Link { .. });

@@ -13,7 +13,7 @@ const MAX_CALLS_WAITING: usize = 64;
 const MAX_REPLIES_WAITING: usize = 64;
 
 /// One question and who asks it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Who asks.
     pub auth: Auth,

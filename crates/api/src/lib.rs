@@ -17,6 +17,7 @@ mod forms;
 mod request;
 mod response;
 mod secret;
+mod suggestion;
 
 pub use client::{Call, Client, Envelope, Event, Progress, Reply, channel};
 pub use error::{ApiError, ErrorKind};
@@ -30,3 +31,7 @@ pub use response::{
 };
 pub use salus_record as record;
 pub use secret::{Passphrase, SessionToken};
+pub use suggestion::{
+    ImageView, ImagesView, Inference, InferenceOutput, InputName, ModelName, SuggestionState,
+    SuggestionView, SuggestionsView, VerdictView,
+};

@@ -6,6 +6,7 @@ use salus_record::model::Item;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{Passphrase, SessionToken};
+use crate::suggestion::Inference;
 
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ pub enum ExportFormat {
 
 /// Everything that can be asked. `patient` is an id, any unambiguous prefix of it, an MRN or an exact name;
 /// `clinic` is an id, a prefix or an exact name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Request {
@@ -242,6 +243,44 @@ pub enum Request {
         item: String,
         /// Why.
         why: Option<String>,
+    },
+    /// Writes what a model said into a record's log, as a suggestion. → `Added`, with the suggestion's id
+    Infer {
+        /// Whose record.
+        patient: String,
+        /// What the model said.
+        inference: Box<Inference>,
+    },
+    /// What models suggested about a patient, and what became of it; a look. → `Suggestions`
+    Suggestions {
+        /// Which.
+        patient: String,
+    },
+    /// Accepts a suggestion. Where this clinic may write, the finding enters the record with it. → `Done`
+    Accept {
+        /// Which record.
+        patient: String,
+        /// The id that `Suggestions` gave, or its beginning.
+        suggestion: String,
+        /// The finding in the clinician's own words; the model's label where absent. Needed where the model did
+        /// not assess the input.
+        label: Option<String>,
+    },
+    /// Rejects a suggestion. A finding that had entered the record by it is marked as entered in error. → `Done`
+    Reject {
+        /// Which record.
+        patient: String,
+        /// The id that `Suggestions` gave, or its beginning.
+        suggestion: String,
+        /// Why.
+        why: String,
+    },
+    /// Images by category, across the records that this clinic may read; a look at each record shown. → `Images`
+    FindImages {
+        /// The category, whatever its case and punctuation.
+        category: String,
+        /// One patient's only, where given.
+        patient: Option<String>,
     },
     /// Imports one file, whole or not at all. → `Imported`
     Import {

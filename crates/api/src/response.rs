@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Right, Role};
 use crate::secret::SessionToken;
+use crate::suggestion::{ImagesView, SuggestionView, SuggestionsView};
 
 /// Everything that can be answered; which request gets which is said at [`crate::Request`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ pub enum Response {
     Conflicts(ConflictsView),
     /// Records that may be of the same person, the likeliest first.
     Duplicates(Vec<DuplicateView>),
+    /// What models suggested.
+    Suggestions(SuggestionsView),
+    /// Images by category.
+    Images(ImagesView),
     /// What an import did.
     Imported(ImportReport),
     /// An exported document.
@@ -192,6 +197,8 @@ pub struct PatientView {
     pub conflicts: Vec<ConflictView>,
     /// Merges that need a clinician's eye.
     pub concerns: Vec<ConcernView>,
+    /// What models suggested; none of it is among the content unless it was accepted.
+    pub suggestions: Vec<SuggestionView>,
     /// Records that a signed link shows as one with this, whose items are among the content.
     pub linked: Vec<PatientRow>,
     /// Where the record is shown as it was: what that means.

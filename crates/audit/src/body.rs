@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::header::MAX_PAYLOAD_BYTES;
-use crate::id::LogId;
+use crate::id::{EntryHash, LogId};
+use crate::inference::{Decision, Inference};
 use crate::kind::Kind;
 
 /// Longest single Automerge change in bytes. A typical one has 142 (`p2p-stack.md` section 4); the
@@ -70,6 +71,16 @@ pub enum Body {
         /// The other record's log.
         other: LogId,
     },
+    /// A model answered.
+    Inference(Box<Inference>),
+    /// A clinician decided about an answer.
+    Verdict {
+        /// The entry of the inference, in the same log and in this entry's causal past: whoever opens the body
+        /// checks that, and a verdict about anything else says nothing.
+        inference: EntryHash,
+        /// What was decided.
+        decision: Decision,
+    },
 }
 
 impl Body {
@@ -81,6 +92,8 @@ impl Body {
             Body::Attach { .. } => Kind::Attach,
             Body::Link { .. } => Kind::Link,
             Body::Unlink { .. } => Kind::Unlink,
+            Body::Inference(_) => Kind::Inference,
+            Body::Verdict { .. } => Kind::Verdict,
         }
     }
 
@@ -123,6 +136,11 @@ impl Body {
                 w.array(1).bytes(other.as_bytes());
                 w.finish()
             }
+            Body::Inference(inference) => inference.encode(),
+            Body::Verdict {
+                inference,
+                decision,
+            } => decision.encode(inference),
         }
     }
 
@@ -174,6 +192,14 @@ impl Body {
                     inline: r.bytes(MAX_PAYLOAD_BYTES)?.to_vec(),
                 }
             }
+            Kind::Inference => Body::Inference(Box::new(Inference::read(&mut r)?)),
+            Kind::Verdict => {
+                let (inference, decision) = Decision::read(&mut r)?;
+                Body::Verdict {
+                    inference,
+                    decision,
+                }
+            }
             _ => return Err(r.malformed()),
         };
         r.end()?;
@@ -216,6 +242,8 @@ impl fmt::Debug for Body {
             Body::Attach { inline, .. } => write!(f, "Attach({} bytes)", inline.len()),
             Body::Link { .. } => f.write_str("Link"),
             Body::Unlink { .. } => f.write_str("Unlink"),
+            Body::Inference(inference) => inference.fmt(f),
+            Body::Verdict { decision, .. } => write!(f, "Verdict({decision:?})"),
         }
     }
 }

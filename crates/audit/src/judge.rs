@@ -231,7 +231,16 @@ impl LogState {
         let known =
             |ticks: &mut dyn Iterator<Item = Tick>| ticks.filter(|at| past.covers(*at)).count();
         match (header.kind, control) {
-            (Kind::Edit | Kind::Attach | Kind::View | Kind::Link | Kind::Unlink, _) => Ok(()),
+            (
+                Kind::Edit
+                | Kind::Attach
+                | Kind::View
+                | Kind::Link
+                | Kind::Unlink
+                | Kind::Inference
+                | Kind::Verdict,
+                _,
+            ) => Ok(()),
             (
                 Kind::Grant,
                 Some(Control::Grant {
@@ -356,6 +365,7 @@ fn check_shape(header: &Header) -> Result<(), Refusal> {
     let scope_fits = match kind {
         Kind::Edit => header.scope.is_some(),
         Kind::Attach => header.scope == Some(Scope::Attachment),
+        Kind::Inference | Kind::Verdict => header.scope == Some(Scope::Ai),
         _ => header.scope.is_none(),
     };
     if !scope_fits {

@@ -74,9 +74,9 @@ pub enum Kind {
     Share = 9,
     /// Uses a ticket (reserved).
     Redeem = 10,
-    /// An answer of a model (reserved).
+    /// An answer of a model.
     Inference = 11,
-    /// What a clinician made of an inference (reserved).
+    /// What a clinician made of an inference.
     Verdict = 12,
     /// An emergency access (reserved).
     BreakGlass = 13,
@@ -158,6 +158,8 @@ impl Kind {
                 | Kind::Grant
                 | Kind::Revoke
                 | Kind::Rotate
+                | Kind::Inference
+                | Kind::Verdict
                 | Kind::Quarantine
                 | Kind::Link
                 | Kind::Unlink
@@ -171,7 +173,7 @@ impl Kind {
     /// have no meaning yet, are refused before anybody asks.
     pub(crate) const fn needs(self) -> Right {
         match self {
-            Kind::View => Right::Read,
+            Kind::View | Kind::Inference | Kind::Verdict => Right::Read,
             Kind::Genesis | Kind::Revoke | Kind::Rotate | Kind::Quarantine => Right::Home,
             _ => Right::Write,
         }
@@ -183,6 +185,7 @@ impl Kind {
             (Kind::Edit | Kind::Attach, Some(scope)) => role.may_edit(scope),
             (Kind::Edit | Kind::Attach, None) => false,
             (Kind::View, _) => role.may_view(),
+            (Kind::Inference | Kind::Verdict, _) => role.may_infer(),
             (Kind::Link | Kind::Unlink, _) => role.may_edit(Scope::Demographics),
             _ => role.may_grant(),
         }
@@ -249,6 +252,11 @@ impl Role {
             Role::Registrar => matches!(scope, Scope::Demographics),
             Role::Auditor | Role::Admin => false,
         }
+    }
+
+    /// Whether the role may put a model to work on a record, and decide about what it answered.
+    pub const fn may_infer(self) -> bool {
+        matches!(self, Role::Physician)
     }
 
     /// Whether the role may open records: looks are logged, and only by those who may look.

@@ -73,6 +73,7 @@ mod fold;
 mod header;
 mod heights;
 mod id;
+mod inference;
 mod judge;
 mod key;
 mod kind;
@@ -117,6 +118,10 @@ pub use header::{
 pub use heights::{HEIGHTS_DOMAIN, Height, Heights, Span, digest, spans};
 pub use id::{
     ActorId, BlobHash, ChainId, ClinicId, EntryHash, FORK_DOMAIN, ID_BYTES, IdError, LogId,
+};
+pub use inference::{
+    Decision, INFERENCE_VERSION, Inference, Input, MAX_DISTANCE, MAX_EXPLANATION_BYTES,
+    MAX_FILE_NAME_BYTES, MAX_LABEL_BYTES, MAX_OUTPUTS, MAX_WORD_BYTES, MILLION, Model, Output,
 };
 pub use key::{BadSignature, SIGNATURE_BYTES, SigningKey, verify};
 pub use kind::{Kind, Right, Role, Scope, UnknownWord};

@@ -1,6 +1,7 @@
 //! The command line as `docs/cli.md` has it: names, options and their help.
 
 mod add;
+mod ai;
 mod values;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ pub use add::{
     Add, AllergyArgs, ConditionArgs, EncounterArgs, ImmunizationArgs, MedicationArgs,
     ObservationArgs, ProcedureArgs,
 };
+pub use ai::{Ai, FindImages, Images};
 pub use values::{Color, Form, Grantable, Network, Sex, StaffRole, StoppableKind};
 
 /// Peer-to-peer medical records: every clinic keeps its patients' records on its own disk and works without a network.
@@ -132,6 +134,12 @@ pub enum Command {
     /// What happened, and whether it is all there
     #[command(subcommand)]
     Audit(Audit),
+    /// What models suggest, and what clinicians make of it
+    #[command(subcommand)]
+    Ai(Ai),
+    /// Images that models saw
+    #[command(subcommand)]
+    Images(Images),
     /// Write everything this node holds into one sealed file
     Backup {
         /// The file to make; it must not exist
@@ -638,6 +646,12 @@ mod tests {
             "backup f",
             "restore f --recovery g",
             "doctor --repair",
+            "ai suggestions 3f9a",
+            "ai accept 3f9a 77aa",
+            "ai accept 3f9a 77aa --label effusion",
+            "ai reject 3f9a 77aa --why artefact",
+            "images find --category pneumonia",
+            "images find --category pneumonia --patient 3f9a --json",
             "clinic id --qr",
             "patient new --family Ng --given Wei --birth-date 1956-02-03 --sex female --mrn 7 --phone 1",
             "patient list --json",
@@ -694,6 +708,9 @@ mod tests {
             "demo --clinics 1",
             "status -q -v",
             "import",
+            "ai",
+            "ai reject 3f9a 77aa",
+            "images find",
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

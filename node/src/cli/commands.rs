@@ -6,7 +6,8 @@ use std::path::Path;
 use salus_api::{ApiError, NewPatient, Passphrase, Request, Response};
 
 use super::args::{
-    Audit, Clinic, Command, NewPatientArgs, Patient, Peers, RecoveryArg, ResolveArgs, Staff,
+    Ai, Audit, Clinic, Command, FindImages, Images, NewPatientArgs, Patient, Peers, RecoveryArg,
+    ResolveArgs, Staff,
 };
 use super::exit::{Outcome, Stop, file_error};
 use super::output::Out;
@@ -122,6 +123,11 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
             entry: entry.clone(),
             why: why.clone(),
         },
+        Command::Ai(ai) => self::ai(ai),
+        Command::Images(Images::Find(FindImages { category, patient })) => Request::FindImages {
+            category: category.clone(),
+            patient: patient.clone(),
+        },
         Command::Grants(arg) => Request::Grants {
             patient: arg.patient.clone(),
         },
@@ -134,6 +140,32 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
         },
         _ => return Ok(None),
     }))
+}
+
+fn ai(command: &Ai) -> Request {
+    match command {
+        Ai::Suggestions(arg) => Request::Suggestions {
+            patient: arg.patient.clone(),
+        },
+        Ai::Accept {
+            patient,
+            suggestion,
+            label,
+        } => Request::Accept {
+            patient: patient.patient.clone(),
+            suggestion: suggestion.clone(),
+            label: label.clone(),
+        },
+        Ai::Reject {
+            patient,
+            suggestion,
+            why,
+        } => Request::Reject {
+            patient: patient.patient.clone(),
+            suggestion: suggestion.clone(),
+            why: why.clone(),
+        },
+    }
 }
 
 fn patient(command: &Patient) -> Result<Option<Request>, ApiError> {
@@ -343,6 +375,9 @@ fn show(command: &Command, response: &Response, out: &mut Out) -> Outcome {
         (Command::Patient(Patient::Conflicts(arg)), Response::Conflicts(conflicts)) => {
             render::conflicts(out, &arg.patient, conflicts)
         }
+        (Command::Ai(Ai::Suggestions(arg)), Response::Suggestions(found)) => {
+            render::suggestions(out, &arg.patient, found)
+        }
         (Command::Patient(Patient::History(_)), Response::Audit(rows)) => {
             render::history(out, rows)
         }
@@ -385,6 +420,29 @@ mod tests {
                 patient: p(),
                 clinic: "North".to_owned(),
                 right: Right::Read,
+            }
+        );
+        assert_eq!(
+            asked("ai reject P 77aa --why artefact"),
+            Request::Reject {
+                patient: p(),
+                suggestion: "77aa".to_owned(),
+                why: "artefact".to_owned(),
+            }
+        );
+        assert_eq!(
+            asked("ai accept P 77aa --label effusion"),
+            Request::Accept {
+                patient: p(),
+                suggestion: "77aa".to_owned(),
+                label: Some("effusion".to_owned()),
+            }
+        );
+        assert_eq!(
+            asked("images find --category pneumonia --patient P"),
+            Request::FindImages {
+                category: "pneumonia".to_owned(),
+                patient: Some(p()),
             }
         );
         assert_eq!(

@@ -180,6 +180,7 @@ pub fn record() -> PatientView {
         content: content(),
         attachments: Vec::new(),
         conflicts: Vec::new(),
+        suggestions: Vec::new(),
         concerns: Vec::new(),
         linked: Vec::new(),
         at: None,

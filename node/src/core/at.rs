@@ -45,6 +45,7 @@ impl Core {
             past.iter()
                 .any(|meta| meta.hash.to_string() == attachment.entry)
         });
+        view.suggestions = self.suggestions_within(log, &past)?;
         view.at = Some(AtView {
             time_ms,
             entry: match moment {

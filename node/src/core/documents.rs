@@ -462,11 +462,13 @@ impl Core {
     /// Makes a record's row from its document without storing it: for a store that takes no more changes.
     pub(super) fn index_in_memory(&mut self, log: LogId) {
         let links = self.links_of(log).unwrap_or_default();
+        let images = self.images_of(log, None).unwrap_or_default();
         let Ok(document) = self.document(log) else {
             return;
         };
         let row = IndexRow::of(&document.record.patient(), document.updated_ms)
-            .with_linked(links.into_iter().collect());
+            .with_linked(links.into_iter().collect())
+            .with_images(images);
         if let Some(opened) = &mut self.opened {
             opened.index.set(log, row);
         }
@@ -482,9 +484,11 @@ impl Core {
     /// Brings a record's index row, and its snapshot where it has become old, into a pending commit.
     pub(super) fn refresh(&mut self, log: LogId, pending: &mut Pending) -> Result<(), ApiError> {
         let links = self.links_of(log)?;
+        let images = self.images_of(log, Some(&*pending))?;
         let document = self.document(log)?;
         let row = IndexRow::of(&document.record.patient(), document.updated_ms)
-            .with_linked(links.into_iter().collect());
+            .with_linked(links.into_iter().collect())
+            .with_images(images);
         let snapshot = (document.edits_since_snapshot >= EDITS_PER_SNAPSHOT).then(|| Snapshot {
             covered: document
                 .covered

@@ -11,6 +11,7 @@ mod conflicts;
 mod documents;
 mod edits;
 pub mod failure;
+mod images;
 mod import;
 mod index;
 mod keys;
@@ -22,6 +23,7 @@ mod proofs;
 mod rights;
 mod staffing;
 mod statements;
+mod suggestions;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -119,6 +121,8 @@ pub(crate) struct Pending {
     rows: Vec<(LogId, Option<IndexRow>)>,
     tree: Tree,
     foreign: bool,
+    /// What inferences and verdicts of this transaction say: the index needs it before they can be read from the store.
+    said: BTreeMap<EntryHash, Body>,
 }
 
 impl Pending {
@@ -347,6 +351,7 @@ impl Core {
             rows: Vec::new(),
             tree: self.tree.clone(),
             foreign: false,
+            said: BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Stories of one and two clinics, without any network: entries are carried by hand.
 
+mod suggestions;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

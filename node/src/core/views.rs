@@ -7,6 +7,7 @@ use salus_audit::{ActorId, Body, ChainId, Kind, LogId, Meta};
 
 use super::documents::Document;
 use super::people::api_right;
+use super::suggestions::{inference_line, verdict_line};
 use super::{Core, Said, Staff};
 
 /// A look is logged once per actor, record and this stretch of time, milliseconds.
@@ -34,6 +35,7 @@ impl Core {
     ) -> Result<PatientView, ApiError> {
         let found = self.conflicts_of(log, document)?;
         let attachments = self.attachments(log)?;
+        let suggestions = self.suggestions(log)?;
         let me = self.me();
         let state = self.log(log)?;
         let heights: BTreeMap<String, HeightView> = state
@@ -67,6 +69,12 @@ impl Core {
             .map(|p| format!("{}: {}", p.path, p.what))
             .collect();
         problems.extend(document.held_out.iter().cloned());
+        if suggestions.left_out > 0 {
+            problems.push(format!(
+                "{} entries about suggestions of models are not shown: too many, sealed to this clinic, or of a later version",
+                suggestions.left_out
+            ));
+        }
         let broken = document.held_out.len() as u64;
         let row = self
             .opened()?
@@ -84,6 +92,7 @@ impl Core {
             attachments,
             conflicts: found.conflicts,
             concerns: found.concerns,
+            suggestions: suggestions.suggestions,
             linked: Vec::new(),
             at: None,
             warnings,
@@ -133,7 +142,7 @@ impl Core {
         self.log_disclosure(who, log, purpose)
     }
 
-    fn look_is_logged(&mut self, who: &Staff, log: LogId) -> Result<bool, ApiError> {
+    pub(super) fn look_is_logged(&mut self, who: &Staff, log: LogId) -> Result<bool, ApiError> {
         let now = self.now_ms();
         let chain = self.chain_id();
         let actor = ActorId::from_bytes(who.key.public());
@@ -367,6 +376,11 @@ impl Core {
                 Ok(Body::Unlink { other }) => {
                     vec![format!("no longer shown as one with {}", self.short(other))]
                 }
+                Ok(Body::Inference(inference)) => vec![inference_line(&inference)],
+                Ok(Body::Verdict {
+                    inference,
+                    decision,
+                }) => vec![verdict_line(&inference, &decision)],
                 Err(_) => Vec::new(),
             });
         }

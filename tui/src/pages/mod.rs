@@ -11,6 +11,7 @@ use crate::subject::{SUBJECT_ROWS, Subject};
 
 mod audit;
 mod conflicts;
+mod decide;
 mod duplicates;
 mod help;
 mod merges;
@@ -30,6 +31,7 @@ mod values;
 
 pub(crate) use audit::Audit;
 pub(crate) use conflicts::Conflicts;
+pub(crate) use decide::is_undecided;
 pub(crate) use duplicates::Duplicates;
 pub(crate) use help::Help;
 pub(crate) use note::Note;

@@ -1,11 +1,14 @@
 //! One patient's record: sections at the left, rows at the right.
 
-use salus_api::{ApiError, ConflictsView, Event, PatientRow, PatientView, Request, Response};
+use salus_api::{
+    ApiError, ConflictsView, Event, PatientRow, PatientView, Request, Response, SuggestionView,
+};
 
+use super::decide::Decide;
 use super::past::Past;
 use super::{
     Answer, Audit, Conflicts, Duplicates, Go, Note, Page, Pressure, Rights, Screen, Seek, Sync,
-    record_rows,
+    record_rows, sentence,
 };
 use crate::canvas::Canvas;
 use crate::describe::describe;
@@ -53,6 +56,7 @@ pub(crate) struct Record {
     filtering: bool,
     item: Option<Item>,
     past: Past,
+    decide: Decide,
     waiting: Option<CallId>,
     stale: bool,
     asked_ms: u64,
@@ -73,6 +77,7 @@ impl Record {
             filtering: false,
             item: None,
             past: Past::default(),
+            decide: Decide::default(),
             waiting: None,
             stale: false,
             asked_ms: 0,
@@ -156,6 +161,7 @@ impl Record {
                 None => self.item = None,
             }
         }
+        self.decide.compare(&view.suggestions);
         self.view = Some(view);
         // The cursor stays on its item, wherever that is now.
         let targets = self.targets();
@@ -241,8 +247,40 @@ impl Record {
         may
     }
 
+    /// What a model suggested, where that is shown by itself or marked.
+    fn suggestion(&self) -> Option<&SuggestionView> {
+        let target = match &self.item {
+            Some(item) => item.target.clone(),
+            None => self.selected()?,
+        };
+        let Target::Suggestion(id) = target else {
+            return None;
+        };
+        let mut all = self.view.as_ref()?.suggestions.iter();
+        all.find(|suggestion| suggestion.id == id)
+    }
+
+    /// Whether a suggestion can be decided about here and now.
+    fn may_decide(&self) -> bool {
+        !self.is_past() && self.suggestion().is_some()
+    }
+
     fn id(&self) -> String {
         self.subject.id.clone()
+    }
+
+    /// What is decided about, below the question.
+    fn view_decided(&self, canvas: &mut Canvas<'_>, desk: &Desk) {
+        let target = self
+            .decide
+            .about()
+            .map(|id| Target::Suggestion(id.to_owned()));
+        let detail = target
+            .zip(self.view.as_ref())
+            .and_then(|(target, view)| describe(view, &self.measured, &target, &desk.clock));
+        if let Some(detail) = detail {
+            detail.view(&mut canvas.inset(1), 0);
+        }
     }
 
     fn view_side(&self, canvas: &mut Canvas<'_>) {
@@ -288,7 +326,7 @@ impl Record {
         let rows = self.rows();
         if rows.is_empty() {
             let text = match self.filter.text() {
-                "" => format!("No {} recorded.", kind.title().to_lowercase()),
+                "" => kind.nothing(),
                 _ => "Nothing matches the filter.".to_owned(),
             };
             list.put(2, 0, &text, Tone::Dim);
@@ -334,10 +372,14 @@ impl Record {
 impl Page for Record {
     fn context(&self) -> Context {
         match (self.filtering, &self.item) {
-            _ if self.past.prompt().is_some() => Context::Prompt,
+            _ if self.past.prompt().is_some() || self.decide.prompt().is_some() => Context::Prompt,
             (true, _) => Context::Filter,
+            (false, Some(_)) if self.may_decide() => Context::Suggestion,
             (false, Some(_)) => Context::Item,
             (false, None) if self.is_past() => Context::Past,
+            (false, None) if self.kind() == Kind::Suggestions && self.may_decide() => {
+                Context::Suggestions
+            }
             (false, None) => Context::Record,
         }
     }
@@ -347,6 +389,10 @@ impl Page for Record {
             if self.past.act(action, &desk.clock) {
                 self.ask(desk);
             }
+            return Go::Stay;
+        }
+        if self.decide.prompt().is_some() {
+            self.decide.act(desk, action, &self.subject.id);
             return Go::Stay;
         }
         if action.needs_the_present() && self.is_past() {
@@ -379,6 +425,14 @@ impl Page for Record {
             }
             Action::OpenItem => self.open_item(desk),
             Action::Reload => self.ask(desk),
+            Action::AcceptSuggestion | Action::RejectSuggestion => {
+                if let Some(about) = self.suggestion().cloned().filter(|_| !self.is_past()) {
+                    match action {
+                        Action::AcceptSuggestion => self.decide.accept(&about),
+                        _ => self.decide.reject(&about),
+                    }
+                }
+            }
             Action::NewNote if self.may_write(desk) => {
                 return Go::open(Screen::Note(Note::new(self.id(), "")));
             }
@@ -432,6 +486,10 @@ impl Page for Record {
             self.past.typed(text);
             return Go::Stay;
         }
+        if self.decide.prompt().is_some() {
+            self.decide.typed(text);
+            return Go::Stay;
+        }
         self.filter.insert(text);
         if let Some(cursor) = self.cursors.get_mut(self.section) {
             *cursor = Cursor::default();
@@ -440,10 +498,20 @@ impl Page for Record {
     }
 
     fn waits_for(&self, call: CallId) -> bool {
-        self.waiting == Some(call)
+        self.waiting == Some(call) || self.decide.waits_for(call)
     }
 
-    fn answer(&mut self, desk: &mut Desk, _call: CallId, answer: Answer) -> Go {
+    fn answer(&mut self, desk: &mut Desk, call: CallId, answer: Answer) -> Go {
+        if self.decide.waits_for(call) {
+            self.decide.answered(answer.is_ok());
+            match answer {
+                Ok(Response::Done(done)) => desk.say(sentence(&done)),
+                Ok(_) => {}
+                Err(error) => desk.fail(error),
+            }
+            self.ask(desk);
+            return Go::Stay;
+        }
         self.waiting = None;
         match answer {
             Ok(Response::Record(view)) => {
@@ -500,6 +568,12 @@ impl Page for Record {
             prompt.view(&mut canvas.inset(1), false);
             return;
         }
+        if let Some(prompt) = self.decide.prompt() {
+            let mut area = canvas.inset(1);
+            let below = prompt.view(&mut area, self.decide.is_saving());
+            self.view_decided(&mut area.below(below + 1), desk);
+            return;
+        }
         let mut side = canvas.part(0, 0, SIDE_COLUMNS, height);
         self.view_side(&mut side);
         canvas.upright(SIDE_COLUMNS, 0, height);
@@ -530,6 +604,10 @@ impl Page for Record {
             let rest = body.width() - half - 1;
             detail.view(&mut body.part(half + 1, 0, rest, height).inset(1), 0);
         }
+    }
+
+    fn unsaved(&self) -> Option<String> {
+        self.decide.unsaved()
     }
 
     fn subject(&self) -> Option<&Subject> {

@@ -145,7 +145,70 @@ fn any_body() -> impl Strategy<Value = Body> {
                 bytes_len: inflated.unwrap_or(inline.len() as u64),
                 inline,
             }),
+        any_inference().prop_map(|inference| Body::Inference(Box::new(inference))),
+        (
+            any::<[u8; 32]>(),
+            proptest::option::of("[a-zé ]{1,40}"),
+            any::<bool>()
+        )
+            .prop_map(|(inference, text, accepted)| Body::Verdict {
+                inference: EntryHash::from_bytes(inference),
+                decision: match (accepted, text) {
+                    (true, label) => Decision::Accept { label },
+                    (false, why) => Decision::Reject {
+                        why: why.unwrap_or_else(|| "artefact".into()),
+                    },
+                },
+            }),
     ]
+}
+
+fn any_inference() -> impl Strategy<Value = Inference> {
+    let line = || "[a-zé ]{1,40}";
+    let outputs = vec(
+        (
+            "[a-z0-9-]{1,32}",
+            proptest::option::of(0..=MILLION),
+            proptest::option::of(line()),
+        ),
+        1..8,
+    );
+    (
+        ("[a-z-]{1,32}", line(), line(), any::<[[u8; 32]; 2]>()),
+        outputs,
+        any::<bool>(),
+        proptest::option::of(0..=MAX_DISTANCE),
+        "[a-zé ]{0,40}",
+    )
+        .prop_map(|(names, mut outputs, uncertain, distance, explanation)| {
+            let (component, name, version, [weights, hash]) = names;
+            outputs.sort_by_key(|output| std::cmp::Reverse(output.1));
+            let outputs = outputs.into_iter().enumerate();
+            Inference {
+                component,
+                model: Model {
+                    name,
+                    version,
+                    weights,
+                },
+                input: Input {
+                    hash,
+                    media_type: "image/png".into(),
+                    name: explanation.clone(),
+                },
+                outputs: outputs
+                    .map(|(n, (what, p, note))| Output {
+                        what,
+                        label: format!("label {n}"),
+                        p,
+                        note,
+                    })
+                    .collect(),
+                uncertain,
+                distance,
+                explanation,
+            }
+        })
 }
 
 /// One small violence done to bytes.
@@ -167,7 +230,7 @@ fn violence() -> impl Strategy<Value = (u8, usize, u8)> {
     any::<(u8, usize, u8)>()
 }
 
-const DECODED_KINDS: [Kind; 13] = [
+const DECODED_KINDS: [Kind; 15] = [
     Kind::Genesis,
     Kind::Certify,
     Kind::Retire,
@@ -181,6 +244,8 @@ const DECODED_KINDS: [Kind; 13] = [
     Kind::Quarantine,
     Kind::Link,
     Kind::Unlink,
+    Kind::Inference,
+    Kind::Verdict,
 ];
 
 /// Every decoder on these bytes: what it accepts, it writes the same.

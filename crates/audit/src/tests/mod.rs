@@ -5,6 +5,7 @@ mod convergence;
 mod dice;
 mod forks;
 mod hostile;
+mod inferences;
 mod million;
 mod oracle;
 mod portable;

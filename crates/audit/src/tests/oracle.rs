@@ -244,6 +244,7 @@ impl<'a> Oracle<'a> {
         let covers = |role: &Role| match header.kind {
             Kind::Edit | Kind::Attach => role.may_edit(header.scope.unwrap()),
             Kind::View => role.may_view(),
+            Kind::Inference | Kind::Verdict => *role == Role::Physician,
             Kind::Link | Kind::Unlink => role.may_edit(Scope::Demographics),
             _ => role.may_grant(),
         };
@@ -345,7 +346,7 @@ impl<'a> Oracle<'a> {
                     }
                 }
                 let needed = match self.header(*entry).kind {
-                    Kind::View => Right::Read,
+                    Kind::View | Kind::Inference | Kind::Verdict => Right::Read,
                     Kind::Genesis | Kind::Revoke | Kind::Rotate | Kind::Quarantine => Right::Home,
                     _ => Right::Write,
                 };
@@ -375,7 +376,8 @@ impl<'a> Oracle<'a> {
                     fixed[entry].iter().chain(&revoked_by[entry]).collect(),
                 );
             }
-            let may_write = |entry: usize| !matches!(self.header(entry).kind, Kind::View);
+            let reads = |kind| matches!(kind, Kind::View | Kind::Inference | Kind::Verdict);
+            let may_write = |entry: usize| !reads(self.header(entry).kind);
             let newly: Set = record
                 .iter()
                 .copied()

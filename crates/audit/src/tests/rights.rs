@@ -245,10 +245,18 @@ fn a_header_that_does_not_fit_its_kind_is_refused() {
         ),
         (
             Kind::Inference,
-            Some(Scope::Ai),
+            Some(Scope::Observation),
             epoch,
-            Refusal::NotSupported,
+            Refusal::Shape("scope"),
         ),
+        (Kind::Verdict, None, epoch, Refusal::Shape("scope")),
+        (
+            Kind::Verdict,
+            Some(Scope::Ai),
+            None,
+            Refusal::Shape("epoch"),
+        ),
+        (Kind::Share, None, epoch, Refusal::NotSupported),
         (Kind::Create, None, None, Refusal::NotSupported),
     ];
     for (kind, scope, epoch, refusal) in cases {

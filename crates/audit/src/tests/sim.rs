@@ -178,8 +178,10 @@ impl Sim {
                 self.write_clinical(who, actor, Kind::Edit, scope);
             }
             6 => {
-                let kind = self.dice.pick(&[Kind::View, Kind::Link]).unwrap();
-                self.write_clinical(who, actor, kind, None);
+                let kinds = [Kind::View, Kind::Link, Kind::Inference, Kind::Verdict];
+                let kind = self.dice.pick(&kinds).unwrap();
+                let scope = matches!(kind, Kind::Inference | Kind::Verdict).then_some(Scope::Ai);
+                self.write_clinical(who, actor, kind, scope);
             }
             7 | 8 => {
                 let rights = [Right::Write, Right::Write, Right::Read, Right::Custodian];

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::inferences::inference;
 use super::world::*;
 use crate::*;
 
@@ -113,6 +114,26 @@ fn bodies_have_their_known_bytes() {
         }.encode()),
         "link": hex(Body::Link { other: LogId::from_bytes([10; 32]) }.encode()),
         "unlink": hex(Body::Unlink { other: LogId::from_bytes([10; 32]) }.encode()),
+        "inference": hex(Body::Inference(Box::new(inference())).encode()),
+        "inference_not_assessed": hex(Body::Inference(Box::new(Inference {
+            outputs: Vec::new(),
+            uncertain: true,
+            distance: None,
+            explanation: String::new(),
+            ..inference()
+        })).encode()),
+        "verdict_accept": hex(Body::Verdict {
+            inference: id(11),
+            decision: Decision::Accept { label: None },
+        }.encode()),
+        "verdict_accept_edited": hex(Body::Verdict {
+            inference: id(11),
+            decision: Decision::Accept { label: Some("pleural effusion".to_owned()) },
+        }.encode()),
+        "verdict_reject": hex(Body::Verdict {
+            inference: id(11),
+            decision: Decision::Reject { why: "artefact".to_owned() },
+        }.encode()),
     });
     let fork = hex(ChainId::fork(chain, id(1)).as_bytes());
     check(

@@ -323,6 +323,32 @@ fn the_latest_of_each_measurement_is_carried_with_the_parts_of_its_panel() {
 }
 
 #[test]
+fn every_conclusion_of_reports_without_results_is_carried() {
+    let report = |id: &str, says: &str, issued: &str| DiagnosticReport {
+        id: id.into(),
+        status: Some("final".into()),
+        code: CodeableConcept::code("http://loinc.org", "18748-4", "Diagnostic imaging study"),
+        conclusion: Some(says.into()),
+        issued: Some(issued.into()),
+        ..DiagnosticReport::default()
+    };
+    let mut wrong = report("wrong", "fracture", "2026-01-01T00:00:00Z");
+    wrong.status = Some("entered-in-error".into());
+    let content = RecordContent {
+        diagnostic_reports: vec![
+            report("old", "pneumonia", "2024-01-01T00:00:00Z"),
+            report("new", "pneumonia", "2025-01-01T00:00:00Z"),
+            report("other", "atelectasis", "2023-01-01T00:00:00Z"),
+            wrong,
+        ],
+        ..RecordContent::default()
+    };
+    let carried = ips_content(&content, &options()).diagnostic_reports;
+    let ids: Vec<&str> = carried.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(ids, ["new", "other"]);
+}
+
+#[test]
 fn the_same_record_gives_the_same_document_and_another_one_another_name() {
     let first = export_ips(&full(), &options());
     assert_eq!(first, export_ips(&full(), &options()));

@@ -48,7 +48,8 @@ impl Default for IpsOptions {
 /// - Allergies and conditions, but none that were entered in error or refuted.
 /// - Medicines that are current; where none is, the latest of each that was taken before.
 /// - Vaccinations that were given; procedures that were begun, and measurements and reports with something in them,
-///   the latest of each code, and the measurements that those reports and panels are made of.
+///   the latest of each code, and the measurements that those reports and panels are made of. Reports that say nothing
+///   but a conclusion: the latest of each conclusion.
 /// - No visits and no notes. What refers to a visit names it by an identifier.
 pub fn ips_content(content: &RecordContent, options: &IpsOptions) -> RecordContent {
     select::summary(content, options.per_code.max(1))

@@ -211,6 +211,10 @@ pub fn reports<'a>(items: impl IntoIterator<Item = &'a DiagnosticReport>, ids: b
             .conclusion
             .clone()
             .unwrap_or_else(|| value::labels(&item.conclusion_codes));
+        let conclusion = match item.status.as_deref() {
+            Some("entered-in-error") => format!("ENTERED IN ERROR: {conclusion}"),
+            _ => conclusion,
+        };
         let results = match item.results.len() as u64 {
             0 => String::new(),
             n => super::with_plural(n, "result"),

@@ -1,6 +1,7 @@
 //! Answers as text for a person or as JSON for a program. Each renderer does both, side by side, so that neither is
 //! forgotten; the JSON shapes are those of `docs/cli.md`.
 
+mod ai;
 mod audit;
 mod clinic;
 mod founding;
@@ -18,6 +19,7 @@ use super::exit::{Exit, Outcome};
 use super::json::Object;
 use super::output::{Line, Out};
 
+pub use ai::suggestions;
 pub use audit::{history, sync_reports};
 pub use clinic::clinic_with_qr;
 pub use founding::{Founded, founded, ready, restored};
@@ -39,6 +41,8 @@ pub fn answer(out: &mut Out, response: &Response) -> Outcome {
         Response::Audit(rows) => audit::log(out, rows)?,
         Response::Conflicts(found) => return conflicts(out, "PATIENT", found),
         Response::Duplicates(found) => lists::duplicates(out, found)?,
+        Response::Suggestions(found) => return suggestions(out, "PATIENT", found),
+        Response::Images(found) => ai::images(out, found)?,
         Response::Doctor(report) => return clinic::doctor(out, report),
         Response::Imported(report) => out.json(report)?,
         Response::Exported(document) => out.raw(document)?,

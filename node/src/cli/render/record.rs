@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use salus_api::PatientView;
 use salus_api::record::{Condition, Medication, Note, Observation, Patient};
+use salus_api::{PatientView, SuggestionState};
 
 use super::super::codes::{LOINC, VITALS};
 use super::super::exit::{Exit, Outcome};
@@ -12,7 +12,7 @@ use super::super::json::Object;
 use super::super::output::{Line, Out, Span, Style};
 use super::super::table::Table;
 use super::super::{text, time};
-use super::{item, value, with_plural};
+use super::{ai, item, value, with_plural};
 
 /// Items of one kind in the summary; a guess that keeps an ordinary record on one screen.
 const MAX_SUMMARY_ROWS: usize = 8;
@@ -39,6 +39,7 @@ pub fn record(out: &mut Out, view: &PatientView, all: bool) -> Outcome {
 
 fn as_json(view: &PatientView) -> Object {
     let content = &view.content;
+    let suggestions: Vec<Object> = view.suggestions.iter().map(ai::as_json).collect();
     Object::new()
         .with("id", &view.row.id)
         .with("patient", &content.patient)
@@ -63,6 +64,7 @@ fn as_json(view: &PatientView) -> Object {
         .with("synced_ms", view.synced_ms)
         .with("problems", &view.problems)
         .with("concerns", &view.concerns)
+        .with("suggestions", suggestions)
         .with("linked", &view.linked)
         .with("warnings", &view.warnings)
         .with_some("at", view.at.as_ref())
@@ -166,6 +168,18 @@ fn warnings(out: &mut Out, view: &PatientView) -> io::Result<()> {
         lines.push(format!(
             "{}: values written apart differ; see `salus patient conflicts {}`",
             with_plural(view.conflicts.len() as u64, "conflict"),
+            text::short(&view.row.id)
+        ));
+    }
+    let undecided = view
+        .suggestions
+        .iter()
+        .filter(|s| matches!(s.state, SuggestionState::Open | SuggestionState::Disputed));
+    let undecided = undecided.count() as u64;
+    if undecided > 0 {
+        lines.push(format!(
+            "{} of models to decide about; see `salus ai suggestions {}`",
+            with_plural(undecided, "suggestion"),
             text::short(&view.row.id)
         ));
     }
@@ -416,7 +430,7 @@ fn notes(out: &mut Out, notes: &[Note], all: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use salus_api::ConflictView;
-    use salus_api::record::RecordContent;
+    use salus_api::record::{DiagnosticReport, RecordContent};
 
     use super::super::tests::both;
     use super::*;
@@ -456,6 +470,27 @@ mod tests {
 
         Also 1 encounter; --all shows everything.
         ");
+    }
+
+    #[test]
+    fn what_models_suggest_is_announced_and_what_was_in_error_is_marked() {
+        let mut shown = view();
+        shown.suggestions = vec![ai::tests::suggestion(), ai::tests::suggestion()];
+        shown.suggestions[0].state = SuggestionState::Open;
+        shown.content.diagnostic_reports = vec![DiagnosticReport {
+            id: "d1".into(),
+            status: Some("entered-in-error".into()),
+            conclusion: Some("pneumonia".into()),
+            ..DiagnosticReport::default()
+        }];
+        let (text, json) = both(|out| record(out, &shown, true));
+        assert!(
+            text.contains("1 suggestion of models to decide about"),
+            "{text}"
+        );
+        assert!(text.contains("ENTERED IN ERROR: pneumonia"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["suggestions"][1]["state"], "rejected");
     }
 
     #[test]

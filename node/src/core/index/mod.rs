@@ -1,7 +1,7 @@
 //! The patient index: one row for each readable record, in memory while the node is unlocked.
 //!
-//! On disk each row is sealed by the index key. A row is a function of the record's document and of the links to it, so a
-//! lost row costs a rebuild and nothing else.
+//! On disk each row is sealed by the index key. A row is a function of the record's document and of what its log says of links and
+//! of models' suggestions, so a lost row costs a rebuild and nothing else.
 //!
 //! Each row has a slot, a number that tables of names, record numbers, dates, telephones and sources lead to; a change
 //! of one row touches its own keys and no others. [`Index::search`] is for a person who types, [`Index::find`] for a command's
@@ -11,6 +11,7 @@ mod alike;
 mod duplicates;
 mod edit;
 mod fold;
+mod image;
 mod keys;
 mod number;
 mod query;
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use salus_api::PatientRow;
 use salus_audit::{ID_BYTES, LogId};
 
+pub use image::IndexedImage;
 pub use row::IndexRow;
 pub use score::DUPLICATE_SCORE;
 
@@ -294,5 +296,6 @@ fn shrink(row: &mut IndexRow) {
     row.given.shrink_to_fit();
     row.sex.shrink_to_fit();
     row.linked.shrink_to_fit();
+    row.images.shrink_to_fit();
     row.identifiers.shrink_to_fit();
 }

@@ -7,6 +7,7 @@ use salus_api::PatientRow;
 use salus_audit::{ID_BYTES, LogId};
 use salus_record::Patient;
 
+use super::IndexedImage;
 use super::fold::{compact, fold};
 
 /// Identifiers beside the record number that a row keeps. A guess: passport, social security, licence and insurers.
@@ -48,6 +49,10 @@ pub struct IndexRow {
     #[n(9)]
     #[cbor(default)]
     pub identifiers: Vec<u64>,
+    /// Images that a model put into a category. A row of a version that knew none has none: its log held no inference.
+    #[n(10)]
+    #[cbor(default)]
+    pub images: Vec<IndexedImage>,
 }
 
 impl IndexRow {
@@ -64,7 +69,14 @@ impl IndexRow {
             updated_ms,
             linked: Vec::new(),
             identifiers: identifiers(patient),
+            images: Vec::new(),
         }
+    }
+
+    /// The row with the images that a model put into a category.
+    pub fn with_images(mut self, images: Vec<IndexedImage>) -> Self {
+        self.images = images;
+        self
     }
 
     /// The row with the records that a signed link shows as one with it.
@@ -121,6 +133,7 @@ impl fmt::Debug for IndexRow {
         f.debug_struct("IndexRow")
             .field("updated_ms", &self.updated_ms)
             .field("linked", &self.linked.len())
+            .field("images", &self.images.len())
             .finish_non_exhaustive()
     }
 }

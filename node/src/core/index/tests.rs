@@ -381,6 +381,7 @@ fn patient() -> impl Strategy<Value = IndexRow> {
             updated_ms: 0,
             linked: Vec::new(),
             identifiers: Vec::new(),
+            images: Vec::new(),
         })
 }
 

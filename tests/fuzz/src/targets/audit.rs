@@ -1,9 +1,9 @@
 //! The decoders of the log: each accepts exactly what its encoder writes.
 
 use salus_audit::{
-    Body, ChainId, Checkpoint, ConsistencyProof, Control, Encoding, Entry, EntryHash, Header,
-    InclusionProof, Kind, LogId, Proof, SignedCheckpoint, SignedStatement, SigningKey, Statement,
-    Tree, TreeHash, root_of, verify_entry,
+    Body, ChainId, Checkpoint, ConsistencyProof, Control, Decision, Encoding, Entry, EntryHash,
+    Header, InclusionProof, Inference, Input, Kind, LogId, Model, Output, Proof, SignedCheckpoint,
+    SignedStatement, SigningKey, Statement, Tree, TreeHash, root_of, verify_entry,
 };
 
 use super::log::Log;
@@ -154,7 +154,61 @@ impl Bodies {
                 bytes_len: 3_000,
                 inline: rng.bytes(30),
             },
+            Body::Inference(Box::new(inference(rng))),
+            Body::Inference(Box::new(Inference {
+                outputs: Vec::new(),
+                uncertain: true,
+                distance: None,
+                ..inference(rng)
+            })),
+            Body::Verdict {
+                inference: EntryHash::from_bytes(rng.array32()),
+                decision: Decision::Accept { label: None },
+            },
+            Body::Verdict {
+                inference: EntryHash::from_bytes(rng.array32()),
+                decision: Decision::Accept {
+                    label: Some("effusion".into()),
+                },
+            },
+            Body::Verdict {
+                inference: EntryHash::from_bytes(rng.array32()),
+                decision: Decision::Reject {
+                    why: "artefact".into(),
+                },
+            },
         ])
+    }
+}
+
+/// Three outputs of two sorts.
+fn inference(rng: &mut Rng) -> Inference {
+    let output = |what: &str, label: &str, p, note: Option<&str>| Output {
+        what: what.into(),
+        label: label.into(),
+        p,
+        note: note.map(str::to_owned),
+    };
+    Inference {
+        component: "imaging".into(),
+        model: Model {
+            name: "imaging".into(),
+            version: "1.0".into(),
+            weights: rng.array32(),
+        },
+        input: Input {
+            hash: rng.array32(),
+            media_type: "image/png".into(),
+            name: "chest.png".into(),
+        },
+        outputs: vec![
+            output("category", "pneumonia", Some(700_000), Some("unreliable")),
+            output("category", "normal", Some(300_000), None),
+            output("urgency", "soon", None, None),
+        ],
+        uncertain: false,
+        distance: Some(412),
+        explanation: "opacity at the right base".into(),
     }
 }
 

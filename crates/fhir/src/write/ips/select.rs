@@ -28,7 +28,7 @@ pub(crate) fn summary(content: &RecordContent, per_code: usize) -> RecordContent
         procedures: latest(
             &content.procedures,
             per_code,
-            |item| (&item.code, when(item.performed.as_ref())),
+            |item| (name(&item.code), when(item.performed.as_ref())),
             |item| {
                 let status = item.status.as_deref();
                 !matches!(
@@ -61,7 +61,7 @@ fn pick<T: Clone>(items: &[T], wanted: impl Fn(&T) -> bool) -> Vec<T> {
 fn latest<T: Clone>(
     items: &[T],
     per_code: usize,
-    key: impl Fn(&T) -> (&CodeableConcept, &str),
+    key: impl Fn(&T) -> (Named<'_>, &str),
     wanted: impl Fn(&T) -> bool,
 ) -> Vec<T> {
     let numbers = latest_numbers(items, per_code, key, wanted);
@@ -76,15 +76,15 @@ fn latest<T: Clone>(
 fn latest_numbers<T>(
     items: &[T],
     per_code: usize,
-    key: impl Fn(&T) -> (&CodeableConcept, &str),
+    key: impl Fn(&T) -> (Named<'_>, &str),
     wanted: impl Fn(&T) -> bool,
 ) -> HashSet<usize> {
-    let mut groups: HashMap<(&str, &str), Vec<(i64, usize)>> = HashMap::new();
+    let mut groups: HashMap<Named<'_>, Vec<(i64, usize)>> = HashMap::new();
     for (i, item) in items.iter().enumerate().filter(|(_, item)| wanted(item)) {
-        let (code, when) = key(item);
+        let (named, when) = key(item);
         // What has no date is older than what has one.
         let at = signed_ms_of(when).unwrap_or(i64::MIN);
-        groups.entry(name(code)).or_default().push((at, i));
+        groups.entry(named).or_default().push((at, i));
     }
     let mut numbers = HashSet::new();
     for mut group in groups.into_values() {
@@ -94,13 +94,16 @@ fn latest_numbers<T>(
     numbers
 }
 
-/// What makes two concepts the same for a summary: system and code, else the words.
-fn name(concept: &CodeableConcept) -> (&str, &str) {
+/// What makes two items the same for a summary: a code's system and code, else its words; a report's conclusion, where that is all it
+/// says.
+type Named<'a> = (&'a str, &'a str, &'a str);
+
+fn name(concept: &CodeableConcept) -> Named<'_> {
     let coded = concept.coding.iter().find_map(|coding| {
         let code = coding.code.as_deref()?;
-        Some((coding.system.as_deref().unwrap_or_default(), code))
+        Some((coding.system.as_deref().unwrap_or_default(), code, ""))
     });
-    coded.unwrap_or_else(|| ("", concept.label()))
+    coded.unwrap_or_else(|| ("", concept.label(), ""))
 }
 
 /// The current medicines; where there are none, the latest of each that is over, because a list without anything
@@ -131,7 +134,7 @@ fn medications(content: &RecordContent, per_code: usize) -> Vec<Medication> {
     let numbers = latest_numbers(
         &indexed,
         per_code,
-        |(i, item)| (&item.code, &times[*i]),
+        |(i, item)| (name(&item.code), &times[*i]),
         |(_, item)| known(item) && is_past(item),
     );
     let chosen = indexed.iter().filter(|(i, _)| numbers.contains(i));
@@ -154,7 +157,16 @@ fn measurements(
     let reports = latest(
         &content.diagnostic_reports,
         per_code,
-        |item| (&item.code, when(item.effective.as_ref())),
+        |item| {
+            let issued = item.issued.as_deref().unwrap_or("");
+            let at = item.effective.as_ref().map_or(issued, Timing::when);
+            let (system, code, _) = name(&item.code);
+            let says = item
+                .conclusion
+                .as_deref()
+                .filter(|_| item.results.is_empty());
+            ((system, code, says.unwrap_or("")), at)
+        },
         |item| valid(item.status.as_deref()),
     );
     let by_id: HashMap<&str, usize> = content
@@ -167,7 +179,7 @@ fn measurements(
     let mut chosen = latest_numbers(
         &content.observations,
         per_code,
-        |item| (&item.code, when(item.effective.as_ref())),
+        |item| (name(&item.code), when(item.effective.as_ref())),
         usable,
     );
     let parts = |ids: &[String]| -> Vec<usize> {
