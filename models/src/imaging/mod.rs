@@ -1,0 +1,4 @@
+//! x
+pub mod fused;
+mod lanes;
+pub mod network;
