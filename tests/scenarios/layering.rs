@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
         &["salus-audit", "salus-vault"],
     ),
     ("salus-sandbox", "crates/sandbox", &[]),
+    ("salus-kernels", "crates/kernels", &[]),
     ("salus-mesh", "crates/mesh", &["salus-audit", "salus-sync"]),
     ("salus-api", "crates/api", &["salus-record"]),
     ("salus-tui", "tui", &["salus-api"]),
