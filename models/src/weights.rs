@@ -1,8 +1,8 @@
 //! Reading and writing weights: safetensors in `f16` or `f32`, judged before anything is built from them.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -58,6 +58,20 @@ pub fn parse(bytes: &[u8]) -> Result<Tensors, ModelError> {
     Ok(tensors)
 }
 
+/// The text that was stored beside the tensors under `key`.
+///
+/// # Errors
+///
+/// Bytes that are no safetensors file.
+pub fn note(bytes: &[u8], key: &str) -> Result<Option<String>, ModelError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| ModelError::Weights(format!("not a safetensors file ({error})")))?;
+    Ok(metadata
+        .metadata()
+        .as_ref()
+        .and_then(|notes| notes.get(key).cloned()))
+}
+
 fn values(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, ModelError> {
     let values: Vec<f32> = match view.dtype() {
         Dtype::F32 => view
@@ -102,12 +116,16 @@ pub fn take(tensors: &mut Tensors, name: &str, shape: &[usize]) -> Result<Tensor
     Ok(tensor)
 }
 
-/// Writes tensors as safetensors of this type.
+/// Writes tensors as safetensors of this type, with texts beside them.
 ///
 /// # Errors
 ///
 /// Values that are not finite in `f16`, or that cannot be read back from their device.
-pub fn to_bytes(tensors: &Tensors, dtype: DType) -> Result<Vec<u8>, ModelError> {
+pub fn to_bytes(
+    tensors: &Tensors,
+    dtype: DType,
+    notes: &[(&str, String)],
+) -> Result<Vec<u8>, ModelError> {
     let mut stored = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let values = tensor.flatten_all()?.to_vec1::<f32>()?;
@@ -134,5 +152,25 @@ pub fn to_bytes(tensors: &Tensors, dtype: DType) -> Result<Vec<u8>, ModelError> 
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| ModelError::Weights(error.to_string()))?;
-    safetensors::serialize(views, None).map_err(|error| ModelError::Weights(error.to_string()))
+    // One note at most is ever stored: a map of several would come out in any order, and with another hash.
+    let notes: HashMap<String, String> = notes
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), text.clone()))
+        .collect();
+    let notes = (!notes.is_empty()).then_some(notes);
+    safetensors::serialize(views, notes).map_err(|error| ModelError::Weights(error.to_string()))
+}
+
+/// Writes a file so that a reader finds either the old content or all of the new.
+///
+/// # Errors
+///
+/// A folder that cannot be written to.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let beside = path.with_extension("part");
+    let mut file = File::create(&beside).map_err(ModelError::file(&beside))?;
+    file.write_all(bytes).map_err(ModelError::file(&beside))?;
+    file.sync_all().map_err(ModelError::file(&beside))?;
+    drop(file);
+    fs::rename(&beside, path).map_err(ModelError::file(path))
 }
