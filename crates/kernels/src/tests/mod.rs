@@ -1,5 +1,6 @@
 //! Every kernel against plain candle operations.
 
+mod network;
 mod train;
 
 use candle_core::{Device, Tensor};
