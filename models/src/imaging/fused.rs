@@ -60,6 +60,30 @@ pub fn depthwise(
     )
 }
 
+/// The stem: a 3x3 convolution with stride 2 and "SAME" padding from few channels to many, then ReLU6. No gradient.
+///
+/// `x` is `[images, inputs, height, width]`, `weight` `[out, inputs, 3, 3]`, `bias` `[out]`; the result is
+/// `[images, ceil(height / 2), ceil(width / 2), out]`.
+///
+/// # Errors
+///
+/// Shapes that do not fit, or tensors that are not `f32` on the processor.
+pub fn stem(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let outputs = bias.dim(0)?;
+    let taps = weight.reshape((outputs, ()))?.t()?.contiguous()?;
+    x.contiguous()?
+        .apply_op3_no_bwd(&taps, &bias.contiguous()?, &Stem)
+}
+
+/// `a + b`, of one shape.
+///
+/// # Errors
+///
+/// Shapes that differ, or tensors that are not `f32` on the processor.
+pub fn residual(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.contiguous()?.apply_op2(&b.contiguous()?, Residual)
+}
+
 /// The `f32` values of a contiguous tensor on the processor.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout, what: &str) -> Result<&'a [f32]> {
     let CpuStorage::F32(all) = storage else {
@@ -355,5 +379,83 @@ impl CustomOp2 for DepthwiseToWeight {
             }
         }
         Ok((CpuStorage::F32(sums), (9, channels).into()))
+    }
+}
+
+struct Stem;
+
+impl CustomOp3 for Stem {
+    fn name(&self) -> &'static str {
+        "stem-bias-relu6"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (images, inputs, height, width) = x_layout.shape().dims4()?;
+        let weight = values(weight, weight_layout, "weight")?;
+        let bias = values(bias, bias_layout, "bias")?;
+        if weight.len() != inputs * 9 * bias.len() {
+            candle_core::bail!("a picture of {inputs} channels does not fit the stem's weights")
+        }
+        let x = values(x, x_layout, "picture")?;
+        let taps = Taps::new(height, width, bias.len(), 2);
+        let mut out = vec![0.0_f32; images * taps.out_len()];
+        out.par_chunks_mut(taps.out_len().max(1))
+            .zip(x.par_chunks((inputs * height * width).max(1)))
+            .for_each(|(out, planes)| {
+                Arch::new().dispatch(lanes::StemForward {
+                    taps,
+                    planes,
+                    weight,
+                    bias,
+                    out,
+                });
+            });
+        let shape = (images, taps.out_height, taps.out_width, bias.len());
+        Ok((CpuStorage::F32(out), shape.into()))
+    }
+}
+
+struct Residual;
+
+impl CustomOp2 for Residual {
+    fn name(&self) -> &'static str {
+        "residual"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        if a_layout.shape() != b_layout.shape() {
+            candle_core::bail!("a residual of two shapes")
+        }
+        let mut sum = values(a, a_layout, "map")?.to_vec();
+        let b = values(b, b_layout, "map")?;
+        const PIECE: usize = 1 << 16;
+        sum.par_chunks_mut(PIECE)
+            .zip(b.par_chunks(PIECE))
+            .for_each(|(sum, b)| Arch::new().dispatch(lanes::Add { sum, b }));
+        Ok((CpuStorage::F32(sum), a_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(gradient.clone()), Some(gradient.clone())))
     }
 }

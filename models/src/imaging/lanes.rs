@@ -325,3 +325,79 @@ impl WithSimd for ColumnSums<'_> {
         }
     }
 }
+
+pub(super) struct Add<'a> {
+    pub sum: &'a mut [f32],
+    pub b: &'a [f32],
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (sum, sum_rest) = S::as_mut_simd_f32s(self.sum);
+        let (b, b_rest) = S::as_simd_f32s(self.b);
+        for (sum, b) in sum.iter_mut().zip(b) {
+            *sum = simd.add_f32s(*sum, *b);
+        }
+        for (sum, b) in sum_rest.iter_mut().zip(b_rest) {
+            *sum += b;
+        }
+    }
+}
+
+pub(super) struct StemForward<'a> {
+    pub taps: Taps,
+    /// `[inputs, height, width]`.
+    pub planes: &'a [f32],
+    /// `[inputs * 9, channels]`.
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub out: &'a mut [f32],
+}
+
+impl WithSimd for StemForward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let taps = self.taps;
+        let channels = taps.channels;
+        let area = taps.height * taps.width;
+        let zero = simd.splat_f32s(0.0);
+        let six = simd.splat_f32s(6.0);
+        let mut pixels = self.out.chunks_exact_mut(channels);
+        for y in 0..taps.out_height {
+            for (x, out) in (0..taps.out_width).zip(&mut pixels) {
+                out.copy_from_slice(self.bias);
+                let (reads, count) = taps.reads(y, x);
+                let (lanes, rest) = S::as_mut_simd_f32s(out);
+                for (plane, weights) in self
+                    .planes
+                    .chunks_exact(area)
+                    .zip(self.weight.chunks_exact(9 * channels))
+                {
+                    for (tap, from) in &reads[..count] {
+                        let level = plane[*from];
+                        let (weight, weight_rest) =
+                            S::as_simd_f32s(pixel(weights, *tap, channels));
+                        let splat = simd.splat_f32s(level);
+                        for (sum, weight) in lanes.iter_mut().zip(weight) {
+                            *sum = simd.mul_add_e_f32s(splat, *weight, *sum);
+                        }
+                        for (sum, weight) in rest.iter_mut().zip(weight_rest) {
+                            *sum += level * weight;
+                        }
+                    }
+                }
+                for sum in lanes.iter_mut() {
+                    *sum = simd.min_f32s(simd.max_f32s(*sum, zero), six);
+                }
+                for sum in rest.iter_mut() {
+                    *sum = sum.clamp(0.0, 6.0);
+                }
+            }
+        }
+    }
+}

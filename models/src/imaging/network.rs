@@ -286,7 +286,7 @@ impl Block {
             Activation::None,
         )?;
         let projected = if self.residual {
-            (projected + rows)?
+            fused::residual(&projected, &rows)?
         } else {
             projected
         };
@@ -443,15 +443,13 @@ impl Network {
         })
     }
 
-    /// The stem: `[n, 3, side, side]` to `[n, side / 2, side / 2, channels]`.
+    /// The stem, which is never trained: `[n, 3, side, side]` to `[n, side / 2, side / 2, channels]`.
     ///
     /// # Errors
     ///
     /// Another shape.
     pub fn stem_fused(&self, pictures: &Tensor) -> TensorResult<Tensor> {
-        relu6(&self.stem.plain(pictures, 2, 1)?)?
-            .permute((0, 2, 3, 1))?
-            .contiguous()
+        fused::stem(pictures, &self.stem.weight, &self.stem.bias)
     }
 
     /// Blocks `from + 1` to `to` on a map `[n, height, width, channels]`.
