@@ -1,6 +1,8 @@
 //! From the bytes of a file to the pictures that were asked for.
 
+use crate::dicom::{self, DicomMetadata};
 use crate::format::{Raw, jpeg, png, tiff};
+use crate::options::Frames;
 use crate::{DecodeOptions, Format, ImageError, MAX_FILE_BYTES, Picture};
 
 /// What a file held.
@@ -15,8 +17,10 @@ pub struct Decoded {
     pub height: u32,
     /// Pictures in the file: pages of a TIFF, frames of an animated PNG or of DICOM. At least 1.
     pub frames: u32,
-    /// The pictures that were asked for: the first page of a TIFF, the still picture of a PNG. Never empty.
+    /// The pictures that were asked for: the first page of a TIFF, the still picture of a PNG. Empty only where none was asked for.
     pub pictures: Vec<Picture>,
+    /// What a DICOM file says of itself.
+    pub dicom: Option<DicomMetadata>,
 }
 
 /// Decodes a file, whose kind is known by its content.
@@ -39,7 +43,7 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageErr
         Format::Png => png::decode(bytes)?,
         Format::Jpeg => jpeg::decode(bytes)?,
         Format::Tiff => tiff::decode(bytes)?,
-        Format::Dicom => return Err(ImageError::UnknownFormat),
+        Format::Dicom => return dicom::decode(bytes, options),
     };
     finish(format, raw, options)
 }
@@ -55,17 +59,22 @@ fn finish(format: Format, raw: Raw, options: &DecodeOptions) -> Result<Decoded, 
     };
     let upright = raw.orientation.apply(picture);
     let (width, height) = (upright.width, upright.height);
+    let pictures = match options.frames {
+        Frames::None => Vec::new(),
+        _ => vec![sized(upright, options)],
+    };
     Ok(Decoded {
         format,
         width,
         height,
         frames: raw.frames,
-        pictures: vec![sized(upright, options)],
+        pictures,
+        dicom: None,
     })
 }
 
 /// The picture in the size that was asked for.
-fn sized(picture: Picture, options: &DecodeOptions) -> Picture {
+pub(crate) fn sized(picture: Picture, options: &DecodeOptions) -> Picture {
     let (width, height) = options.size.of(picture.width, picture.height);
     if (width, height) == (picture.width, picture.height) {
         picture

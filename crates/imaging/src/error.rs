@@ -1,6 +1,6 @@
 //! What can be wrong with a file, in words that say what to do.
 
-use crate::{Format, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+use crate::{Format, MAX_FILE_BYTES, MAX_INFLATED_BYTES, MAX_PIXELS, MAX_SIDE};
 
 /// Why a file gave no picture. No text of the file is ever part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,40 @@ pub enum ImageError {
         format: Format,
         /// What was found.
         what: String,
+    },
+    /// A DICOM file without pixel data, a report or a plan for instance.
+    #[error("the DICOM file holds no picture: choose an image of the study instead")]
+    NoPixels,
+    /// A DICOM file whose samples are coded in a way that is not decoded here.
+    #[error(
+        "the DICOM file is coded as {name} ({uid}), which is not decoded here: export it uncompressed, or as JPEG, JPEG-LS or JPEG 2000"
+    )]
+    TransferSyntax {
+        /// Name of the transfer syntax.
+        name: String,
+        /// Its identifier.
+        uid: String,
+    },
+    /// A compressed data set that inflates to more than [`MAX_INFLATED_BYTES`].
+    #[error(
+        "the DICOM file inflates to more than {MAX_INFLATED_BYTES} bytes: export it uncompressed"
+    )]
+    Inflates,
+    /// There is no such frame.
+    #[error("frame {index} was asked for, and there are {frames}: they count from 0")]
+    NoSuchFrame {
+        /// The frame that was asked for.
+        index: u32,
+        /// How many there are.
+        frames: u32,
+    },
+    /// All frames were asked for, and are too many for one result.
+    #[error(
+        "the file has {frames} frames, too many for one result: ask for single frames, or for smaller pictures"
+    )]
+    TooManyFrames {
+        /// How many there are.
+        frames: u32,
     },
     /// The result that was asked for has no pixels, or more than are decoded.
     #[error(

@@ -2,7 +2,9 @@
 //!
 //! Start from [`decode`]. Nothing here opens a file or reads a clock.
 
+mod codec;
 mod decode;
+mod dicom;
 mod error;
 mod exif;
 mod format;
@@ -11,9 +13,10 @@ mod picture;
 mod resize;
 
 pub use decode::{Decoded, decode};
+pub use dicom::{DicomMetadata, RawStatistics, dicom_metadata};
 pub use error::ImageError;
 pub use format::Format;
-pub use options::{DecodeOptions, Size};
+pub use options::{DecodeOptions, Frames, Size, Window};
 pub use picture::{Picture, Pixels, luma};
 pub use resize::resize_bilinear;
 
@@ -25,3 +28,9 @@ pub const MAX_PIXELS: u64 = 1 << 25;
 
 /// The largest file that is read, in bytes: 256 MiB.
 pub const MAX_FILE_BYTES: usize = 256 << 20;
+
+/// What a deflated DICOM data set may inflate to, in bytes: 128 MiB.
+pub const MAX_INFLATED_BYTES: usize = 128 << 20;
+
+/// Frames of a DICOM file that one result holds; together they have at most [`MAX_PIXELS`].
+pub const MAX_FRAMES: u32 = 1_024;

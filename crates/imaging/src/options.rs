@@ -14,6 +14,37 @@ pub enum Size {
     Exact(u32, u32),
 }
 
+/// Which frames of a DICOM file become pictures. Other formats have one picture here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Frames {
+    /// The one in the middle, which of a volume or a loop shows most.
+    #[default]
+    Middle,
+    /// The one of this index, from 0.
+    One(u32),
+    /// Each, in the order of the file, as far as [`MAX_FRAMES`](crate::MAX_FRAMES) and the size of the result allow.
+    All,
+    /// None: metadata alone. Of formats without metadata the size and the number of pictures, once they are decoded.
+    None,
+}
+
+/// How the greys of a DICOM file are spread over a screen's.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Window {
+    /// As the file says: its first window, else its VOI table, else [`Window::Auto`].
+    #[default]
+    File,
+    /// All of an 8-bit range; of other ranges what the picture uses, without 0.5 % outliers at each end and padding.
+    Auto,
+    /// This window, in units of the modality (Hounsfield units of a CT), linear (PS3.3, C.11.2.1.2.1).
+    Fixed {
+        /// The value in the middle.
+        centre: f64,
+        /// From black to white; 1 or less is a threshold.
+        width: f64,
+    },
+}
+
 /// What is asked of [`decode`](crate::decode).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DecodeOptions {
@@ -24,6 +55,12 @@ pub struct DecodeOptions {
     /// Refuse what no scanner writes: several pages, animations, CMYK, one bit a pixel. For a classifier, which would
     /// find something in them, too.
     pub scans_only: bool,
+    /// Which frames of a DICOM file.
+    pub frames: Frames,
+    /// How the greys of a DICOM file are spread.
+    pub window: Window,
+    /// Count the stored samples of all frames of a DICOM file; every frame is decoded for it.
+    pub statistics: bool,
 }
 
 impl DecodeOptions {
@@ -34,6 +71,16 @@ impl DecodeOptions {
             size: Size::Exact(width, height),
             grey: true,
             scans_only: true,
+            ..Self::default()
+        }
+    }
+
+    /// What a file says, without pictures.
+    #[must_use]
+    pub fn metadata() -> Self {
+        Self {
+            frames: Frames::None,
+            ..Self::default()
         }
     }
 
