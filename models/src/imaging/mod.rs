@@ -1,0 +1,9 @@
+//! x
+pub mod classifier;
+pub mod dataset;
+pub mod fused;
+mod lanes;
+pub mod network;
+pub mod ood;
+pub mod preprocess;
+pub mod train;

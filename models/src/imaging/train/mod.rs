@@ -1,0 +1,29 @@
+//! Training of the image classifier: a sequence that may be interrupted anywhere and goes on where it was.
+//!
+//! ```text
+//! images -> squares in memory
+//! for each fold: stage 1 (head) -> stage 2 (blocks)      on the other folds, judged on this one
+//!   -> epochs of each stage, temperature, thresholds, cross-validated metrics
+//! final fit: the same stages on all images, so many epochs
+//!   -> weights.safetensors (f16) and manifest.json, judged once on the validation images
+//! ```
+//!
+//! Every choice is made inside the training images; groups are never split between folds. A state folder keeps what
+//! each fit and each pass through the frozen layers gave, so that the same call after an interruption repeats an epoch
+//! at most. The same seed, images and base give the same bits on the same machine.
+
+mod augment;
+mod fit;
+mod folds;
+mod observer;
+mod optimizer;
+mod pipeline;
+mod settings;
+mod trunk;
+
+pub use augment::Augmentation;
+pub use fit::EpochReport;
+pub use observer::{Event, Observer, Silent};
+pub use optimizer::OptimizerSettings;
+pub use pipeline::{BaseWeights, Request, Trained, random_base, train};
+pub use settings::{Stage, TrainSettings};

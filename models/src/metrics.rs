@@ -1,0 +1,363 @@
+//! How good a classifier is, with how sure that is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::draws::Draws;
+
+/// Bins of the expected calibration error.
+const ECE_BINS: usize = 15;
+/// Bootstrap rounds for the confidence intervals.
+const ROUNDS: usize = 1000;
+
+/// One judged image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// What it is.
+    pub truth: usize,
+    /// One probability for each category.
+    pub p: Vec<f64>,
+    /// Patient or stand-in; images of one group are drawn together.
+    pub group: String,
+    /// Where it comes from.
+    pub source: Option<String>,
+    /// The classifier said "not assessed". It still counts by its probabilities; the share is stated beside.
+    pub refused: bool,
+}
+
+impl Judged {
+    /// The category with the highest probability, the first of equals.
+    pub fn said(&self) -> usize {
+        let mut best = 0;
+        for (category, p) in self.p.iter().enumerate() {
+            if *p > self.p[best] {
+                best = category;
+            }
+        }
+        best
+    }
+
+    fn right(&self) -> bool {
+        self.said() == self.truth
+    }
+}
+
+/// Numbers over all images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overall {
+    /// Share that was right.
+    pub accuracy: f64,
+    /// Mean recall of the categories that occur.
+    pub balanced_accuracy: f64,
+    /// Mean F1 of the categories that occur.
+    pub macro_f1: f64,
+    /// F1 over all decisions, which equals the accuracy where every image has one category.
+    pub micro_f1: f64,
+    /// Share with the truth among the three most likely.
+    pub top3: f64,
+    /// Mean area under the ROC curve, each category against all others; `None` where only one category occurs.
+    pub auroc: Option<f64>,
+    /// Mean over images of the squared errors of all probabilities, summed: 0 to 2.
+    pub brier: f64,
+    /// Expected calibration error: images are sorted into 15 bins of equal width by their highest probability; the
+    /// mean, weighted by the bins' counts, of the difference between the bin's accuracy and its mean probability.
+    pub ece: f64,
+    /// Share that "not assessed" was said of.
+    pub refused: f64,
+    /// Accuracy among those that were assessed; `None` where none was.
+    pub accuracy_assessed: Option<f64>,
+}
+
+/// Numbers of one category.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OfClass {
+    /// Share of what was said to be this that is. 0 where it was never said.
+    pub precision: f64,
+    /// Share of what is this that was found.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
+    /// Images.
+    pub n: usize,
+}
+
+/// Numbers of one family or source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OfPart {
+    /// Share that was right.
+    pub accuracy: f64,
+    /// Mean recall of the categories that occur in it.
+    pub balanced_accuracy: f64,
+    /// Images.
+    pub n: usize,
+    /// 95 % confidence interval of the accuracy.
+    pub ci95: (f64, f64),
+}
+
+/// What `models eval` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Images.
+    pub n: usize,
+    /// Groups (patients or their stand-ins).
+    pub groups: usize,
+    /// Over all images.
+    pub metrics: Overall,
+    /// By category.
+    pub per_class: BTreeMap<String, OfClass>,
+    /// By family: the first two words of the category ("brain-mri").
+    pub per_family: BTreeMap<String, OfPart>,
+    /// By source, where sources are known.
+    pub per_source: BTreeMap<String, OfPart>,
+    /// 95 % confidence intervals: percentiles of 1,000 bootstrap samples of whole groups.
+    pub ci95: BTreeMap<String, (f64, f64)>,
+    /// The categories in the order of the confusion.
+    pub categories: Vec<String>,
+    /// `confusion[truth][said]` images.
+    pub confusion: Vec<Vec<usize>>,
+}
+
+/// The first two words of a category: body part and modality.
+pub fn family(category: &str) -> &str {
+    category
+        .match_indices('-')
+        .nth(1)
+        .map_or(category, |(at, _)| &category[..at])
+}
+
+/// Judges a classifier by what it said; confidence intervals are drawn from `seed`.
+pub fn evaluate(judged: &[Judged], categories: &[String], seed: u64) -> Evaluation {
+    let all: Vec<&Judged> = judged.iter().collect();
+    let mut confusion = vec![vec![0; categories.len()]; categories.len()];
+    for one in judged {
+        confusion[one.truth][one.said()] += 1;
+    }
+    let metrics = overall(&all, categories.len());
+    let per_class = categories
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (name.clone(), of_class(&confusion, index)))
+        .collect();
+    let mut families: BTreeMap<String, Vec<&Judged>> = BTreeMap::new();
+    let mut sources: BTreeMap<String, Vec<&Judged>> = BTreeMap::new();
+    for one in judged {
+        let name = family(&categories[one.truth]).to_owned();
+        families.entry(name).or_default().push(one);
+        if let Some(source) = &one.source {
+            sources.entry(source.clone()).or_default().push(one);
+        }
+    }
+    let parts = |parts: BTreeMap<String, Vec<&Judged>>| {
+        parts
+            .into_iter()
+            .map(|(name, part)| {
+                let numbers = overall(&part, categories.len());
+                let ci = bootstrap(&part, seed, &|sample| vec![accuracy(sample)]);
+                let of = OfPart {
+                    accuracy: numbers.accuracy,
+                    balanced_accuracy: numbers.balanced_accuracy,
+                    n: part.len(),
+                    ci95: ci[0],
+                };
+                (name, of)
+            })
+            .collect()
+    };
+    let names = [
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "micro_f1",
+        "top3",
+        "auroc",
+        "brier",
+        "ece",
+        "refused",
+    ];
+    let intervals = bootstrap(&all, seed, &|sample| {
+        let o = overall(sample, categories.len());
+        vec![
+            o.accuracy,
+            o.balanced_accuracy,
+            o.macro_f1,
+            o.micro_f1,
+            o.top3,
+            o.auroc.unwrap_or(f64::NAN),
+            o.brier,
+            o.ece,
+            o.refused,
+        ]
+    });
+    Evaluation {
+        n: judged.len(),
+        groups: by_group(&all).len(),
+        per_class,
+        per_family: parts(families),
+        per_source: parts(sources),
+        ci95: names
+            .into_iter()
+            .zip(intervals)
+            .filter(|(_, (low, _))| low.is_finite())
+            .map(|(name, interval)| (name.to_owned(), interval))
+            .collect(),
+        metrics,
+        categories: categories.to_vec(),
+        confusion,
+    }
+}
+
+fn share(part: usize, of: usize) -> f64 {
+    part as f64 / of.max(1) as f64
+}
+
+fn accuracy(judged: &[&Judged]) -> f64 {
+    share(judged.iter().filter(|one| one.right()).count(), judged.len())
+}
+
+fn of_class(confusion: &[Vec<usize>], class: usize) -> OfClass {
+    let n: usize = confusion[class].iter().sum();
+    let said: usize = confusion.iter().map(|row| row[class]).sum();
+    let right = confusion[class][class];
+    OfClass {
+        precision: share(right, said),
+        recall: share(right, n),
+        f1: share(2 * right, n + said),
+        n,
+    }
+}
+
+fn overall(judged: &[&Judged], categories: usize) -> Overall {
+    let mut confusion = vec![vec![0; categories]; categories];
+    let (mut top3, mut brier) = (0, 0.0);
+    let (mut refused, mut right_assessed) = (0, 0);
+    let mut bins = [(0_usize, 0.0_f64, 0_usize); ECE_BINS];
+    for one in judged {
+        let said = one.said();
+        confusion[one.truth][said] += 1;
+        let own = one.p[one.truth];
+        let above = |(other, p): (usize, &f64)| *p > own || (*p == own && other < one.truth);
+        let rank = one.p.iter().enumerate().filter(|pair| above(*pair)).count();
+        top3 += usize::from(rank < 3);
+        brier += one
+            .p
+            .iter()
+            .enumerate()
+            .map(|(category, p)| (p - f64::from(u8::from(category == one.truth))).powi(2))
+            .sum::<f64>();
+        if one.refused {
+            refused += 1;
+        } else {
+            right_assessed += usize::from(one.right());
+        }
+        let confidence = one.p[said].clamp(0.0, 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a probability times the number of bins"
+        )]
+        let bin = ((confidence * ECE_BINS as f64) as usize).min(ECE_BINS - 1);
+        bins[bin].0 += 1;
+        bins[bin].1 += confidence;
+        bins[bin].2 += usize::from(one.right());
+    }
+    let n = judged.len();
+    let ece = bins
+        .iter()
+        .map(|(_, confidence, right)| (confidence - *right as f64).abs())
+        .sum::<f64>()
+        / n.max(1) as f64;
+    let classes: Vec<OfClass> = (0..categories)
+        .map(|class| of_class(&confusion, class))
+        .filter(|class| class.n > 0)
+        .collect();
+    let mean = |of: fn(&OfClass) -> f64| {
+        classes.iter().map(of).sum::<f64>() / classes.len().max(1) as f64
+    };
+    let accuracy = accuracy(judged);
+    Overall {
+        accuracy,
+        balanced_accuracy: mean(|class| class.recall),
+        macro_f1: mean(|class| class.f1),
+        micro_f1: accuracy,
+        top3: share(top3, n),
+        auroc: auroc(judged, categories),
+        brier: brier / n.max(1) as f64,
+        ece,
+        refused: share(refused, n),
+        accuracy_assessed: (refused < n).then(|| share(right_assessed, n - refused)),
+    }
+}
+
+/// Mean over categories of the chance that an image of it gets a higher probability for it than another image (ties
+/// count half): Mann and Whitney's statistic.
+fn auroc(judged: &[&Judged], categories: usize) -> Option<f64> {
+    let mut areas = Vec::new();
+    for category in 0..categories {
+        let mut scores: Vec<(f64, bool)> = judged
+            .iter()
+            .map(|one| (one.p[category], one.truth == category))
+            .collect();
+        let positives = scores.iter().filter(|(_, is)| *is).count();
+        let negatives = scores.len() - positives;
+        if positives == 0 || negatives == 0 {
+            continue;
+        }
+        scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut ranks = 0.0;
+        let mut start = 0;
+        while start < scores.len() {
+            let equal = scores[start..]
+                .iter()
+                .take_while(|(p, _)| *p == scores[start].0)
+                .count();
+            // Ranks from 1; equals share their mean rank.
+            let rank = start as f64 + (equal as f64 + 1.0) / 2.0;
+            let own = scores[start..start + equal].iter().filter(|(_, is)| *is).count();
+            ranks += rank * own as f64;
+            start += equal;
+        }
+        let p = positives as f64;
+        areas.push((ranks - p * (p + 1.0) / 2.0) / (p * negatives as f64));
+    }
+    (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
+}
+
+fn by_group<'a>(judged: &[&'a Judged]) -> Vec<Vec<&'a Judged>> {
+    let mut groups: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+    for one in judged {
+        groups.entry(&one.group).or_default().push(one);
+    }
+    groups.into_values().collect()
+}
+
+/// The 2.5th and 97.5th percentile of each number over samples of as many groups, drawn with replacement.
+fn bootstrap(
+    judged: &[&Judged],
+    seed: u64,
+    numbers: &dyn Fn(&[&Judged]) -> Vec<f64>,
+) -> Vec<(f64, f64)> {
+    let groups = by_group(judged);
+    let mut draws = Draws::new(seed, "bootstrap", &[]);
+    let mut rounds: Vec<Vec<f64>> = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let sample: Vec<&Judged> = (0..groups.len())
+            .flat_map(|_| groups[draws.below(groups.len())].iter().copied())
+            .collect();
+        rounds.push(numbers(&sample));
+    }
+    let width = rounds.first().map_or(0, Vec::len);
+    (0..width)
+        .map(|number| {
+            let values: Vec<f64> = rounds
+                .iter()
+                .map(|round| round[number])
+                .filter(|value| value.is_finite())
+                .collect();
+            (
+                crate::calibration::quantile(&values, 0.025),
+                crate::calibration::quantile(&values, 0.975),
+            )
+        })
+        .collect()
+}
