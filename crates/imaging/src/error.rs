@@ -108,6 +108,11 @@ pub enum ImageError {
         /// How many there are.
         frames: u32,
     },
+    /// A decoder in another process was asked, or answered, in a way that is not known here.
+    #[error(
+        "the process that decodes pictures did not answer as it should: try again, and report it if it happens again"
+    )]
+    Job,
     /// The result that was asked for has no pixels, or more than are decoded.
     #[error(
         "a picture of {width} x {height} pixels was asked for: from 1 to {MAX_SIDE} a side and {MAX_PIXELS} in all can be made"

@@ -8,6 +8,9 @@ use crate::format::{check_size, jpeg};
 use crate::picture::Pixels;
 use crate::{Format, ImageError};
 
+/// Samples of a frame that are decoded: 2^26, which is 22 million pixels in colour.
+const MAX_SAMPLES: usize = 1 << 26;
+
 /// Where the frames are and what they must look like.
 pub(super) struct Source<'a> {
     coding: Coding,
@@ -135,6 +138,18 @@ impl<'a> Source<'a> {
             height: metadata.rows as usize,
             channels,
         };
+        // JPEG 2000 takes floating-point planes beside its samples.
+        let most = match coding {
+            Coding::Jpeg2000 => MAX_SAMPLES / 2,
+            _ => MAX_SAMPLES,
+        };
+        if shape.samples() > most {
+            return Err(ImageError::TooLarge {
+                format: Format::Dicom,
+                width: metadata.columns,
+                height: metadata.rows,
+            });
+        }
         let place = match (&data_set.pixel_data, fragments) {
             (PixelData::Native(data), _) if coding == Coding::Native => {
                 let frame_bytes = shape.native_samples(colours) * bytes;

@@ -7,7 +7,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::{Format, Raw, check_size, inks_to_rgb, repack};
 use crate::exif::Orientation;
-use crate::{ImageError, MAX_SIDE, Picture};
+use crate::{ImageError, MAX_PIXELS, MAX_SIDE, Picture};
 
 /// Scans of a progressive file that are decoded. libjpeg's own scripts have 10; more than this is made to waste time.
 const MAX_SCANS: usize = 64;
@@ -22,6 +22,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
         .jpeg_set_max_scans(MAX_SCANS);
     let frame = frame_header(bytes)?;
     check_size(Format::Jpeg, frame.width, frame.height)?;
+    // The decoder notices an end in the last row of blocks only if the end marker is looked for.
+    if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
+        return Err(ImageError::damaged(Format::Jpeg, "it has no end"));
+    }
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(broken)?;
     if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
@@ -40,6 +44,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
             ));
         }
     };
+    if inks && u64::from(frame.width) * u64::from(frame.height) > MAX_PIXELS / 2 {
+        return Err(ImageError::TooLarge {
+            format: Format::Jpeg,
+            width: frame.width,
+            height: frame.height,
+        });
+    }
     decoder.set_options(options.jpeg_set_out_colorspace(out));
     let mut pixels = decoder.decode().map_err(broken)?;
     let orientation = decoder
