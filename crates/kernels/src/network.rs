@@ -91,13 +91,18 @@ pub(crate) struct Results {
     pub pooled: (Span, usize),
 }
 
-/// Pixels of a framed group up to which a block is split by channels: 16 x 16, so that the group's map stays in the
-/// first-level cache (measured 2026-11).
+/// Pixels of a framed group up to which a block is split by channels: 16 x 16, so that the group's map (32 KiB with AVX-512)
+/// stays in a first-level cache. Measured 2026-11 on a Xeon with 48 KiB: 9 x 9 and 30 x 30 are up to 2 % slower.
 const BY_CHANNELS_PIXELS: usize = 16 * 16;
 
-/// Floats that the ring and the band of a block split by rows should take at most: 384 KiB, well inside a second-level
-/// cache of 1 MiB (measured 2026-11: 128 to 768 KiB are alike).
-const BAND_FLOATS: usize = 96 * 1024;
+/// Floats that the ring and the band of a block split by rows should take at most: 192 KiB. Measured 2026-11 on a Xeon with
+/// 2 MiB of second-level cache: 64 to 384 KiB are alike within 2 %, more is up to 10 % slower on two threads, where bands
+/// get too few to share them out evenly.
+const BAND_FLOATS: usize = 48 * 1024;
+
+/// Pixels of a task of a projection split by channels: four tiles of AVX-512, so that there are enough tasks to share them
+/// out evenly. Measured 2026-11: 28 to 112 are alike.
+const PROJECT_PIXELS: usize = 56;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Split {
@@ -479,7 +484,10 @@ impl Network {
                     Image::Colour(values) => {
                         let values = &values[source..][..size.width];
                         target.copy_from_slice(values);
-                        finite &= values.iter().all(|value| value.is_finite());
+                        // No early end: it would keep the loop from using vectors.
+                        finite &= values
+                            .iter()
+                            .fold(true, |all, value| all & value.is_finite());
                     }
                     Image::Grey(pixels) => {
                         for (value, pixel) in target.iter_mut().zip(&pixels[source..]) {
@@ -606,9 +614,7 @@ impl Worker<'_> {
         let mut lines = Vec::with_capacity(step.expanded.height + 4);
         let pixels = step.result.pixels();
         let panels = step.block.project.panels();
-        // Tasks of four tiles: enough to share them out evenly where panels are few.
-        let chunk = 56;
-        let chunks = pixels.div_ceil(chunk);
+        let chunks = pixels.div_ceil(PROJECT_PIXELS);
         // SAFETY: the caller's promise: the scratch is this worker's; a group of `depth` and then a panel's chunk of the
         // output is its task's.
         unsafe {
@@ -617,8 +623,8 @@ impl Worker<'_> {
                 self.expand_and_filter(panel, 0, 0..step.result.height, false, &mut lines, depth);
             });
             walk.each(panels * chunks, |task| {
-                let (panel, first) = (task / chunks, task % chunks * chunk);
-                let rows = chunk.min(pixels - first);
+                let (panel, first) = (task / chunks, task % chunks * PROJECT_PIXELS);
+                let rows = PROJECT_PIXELS.min(pixels - first);
                 self.project(depth, first, first, rows, panel..panel + 1);
             });
         }

@@ -194,9 +194,13 @@ fn the_real_shape_equals_plain_operations_at_every_level() {
 fn images_of_a_batch_do_not_meet() {
     let tensors = weights(&SMALL);
     let x = tensor(6, &[7, 3, 75, 59]);
+    let first = packed(&SMALL, &tensors, 1, Level::detect())
+        .forward(&x)
+        .unwrap();
     for threads in [1, 2, 3, 8] {
         let network = packed(&SMALL, &tensors, threads, Level::detect());
         let together = network.forward(&x).unwrap();
+        assert_eq!(difference(&together, &first), 0.0, "{threads} threads");
         for image in 0..7 {
             let alone = network.forward(&x.narrow(0, image, 1).unwrap()).unwrap();
             let off = difference(&together.narrow(0, image, 1).unwrap(), &alone);

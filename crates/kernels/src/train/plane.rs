@@ -1,6 +1,8 @@
 //! One channel of one image, and what a 3x3 kernel does with it.
 
-use crate::level::{Level, Set};
+use crate::level::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::level::Set;
 
 /// TensorFlow's "SAME" for a 3x3 kernel along one axis: (zeros before, size of the result).
 ///
