@@ -97,8 +97,8 @@ fn serve_runs(
 fn random() -> candle_core::Result<HashMap<String, Tensor>> {
     let mut tensors = HashMap::new();
     let mut convolution = |name: String, dims: [usize; 4]| -> candle_core::Result<()> {
-        let deviation = (2.0 / (dims[1] * dims[2] * dims[3]) as f64).sqrt();
-        let weight = Tensor::randn(0.0f32, deviation as f32, &dims[..], &Device::Cpu)?;
+        let deviation = (2.0 / (dims[1] * dims[2] * dims[3]) as f32).sqrt();
+        let weight = Tensor::randn(0.0f32, deviation, &dims[..], &Device::Cpu)?;
         let bias = Tensor::randn(0.0f32, 0.1, dims[0], &Device::Cpu)?;
         tensors.insert(format!("{name}.weight"), weight);
         tensors.insert(format!("{name}.bias"), bias);

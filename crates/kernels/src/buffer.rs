@@ -69,6 +69,14 @@ impl Span {
         }
     }
 
+    /// Floats that are only read; the span is used only while `values` are borrowed.
+    pub fn read_only(values: &[f32]) -> Self {
+        Span {
+            len: values.len(),
+            start: values.as_ptr().cast_mut(),
+        }
+    }
+
     pub fn len(self) -> usize {
         self.len
     }

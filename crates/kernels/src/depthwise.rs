@@ -9,7 +9,7 @@ use crate::level::{Level, Set};
 use crate::vector::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
-use crate::vector::{BLOCK, Scalar, Vector};
+use crate::vector::{BLOCK, Scalar, Vector, unrolled};
 
 /// Nine taps and a bias.
 const VECTORS: usize = 10;
@@ -140,10 +140,6 @@ unsafe fn neon<const STRIDE: usize>(run: &Depthwise) {
 /// # Safety
 ///
 /// As for [`Depthwise::run`], after its checks; and the processor has the vector's instructions.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "counted loops over arrays of registers are unrolled; iterators over them need not be"
-)]
 #[inline(always)]
 unsafe fn body<T: Vector, const M: usize, const STRIDE: usize>(run: &Depthwise) {
     // SAFETY: every offset below is within what `Depthwise::run` compared with the spans' lengths, or within the packed
@@ -158,9 +154,7 @@ unsafe fn body<T: Vector, const M: usize, const STRIDE: usize>(run: &Depthwise) 
                 let packed = run.weights.weights.as_ptr();
                 let packed = packed.add((run.blocks.start + index) * VECTORS * BLOCK + lane);
                 let mut taps = [T::splat(0.0); 9];
-                for tap in 0..9 {
-                    taps[tap] = T::load(packed.add(tap * BLOCK));
-                }
+                unrolled!(tap in 9 => { taps[tap] = T::load(packed.add(tap * BLOCK)); });
                 let bias = T::load(packed.add(9 * BLOCK));
                 let input = run
                     .cells
@@ -201,10 +195,6 @@ unsafe fn body<T: Vector, const M: usize, const STRIDE: usize>(run: &Depthwise) 
 /// # Safety
 ///
 /// As for [`body`]; `lines` and `target` have the results' pixels.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "counted loops over arrays of registers are unrolled; iterators over them need not be"
-)]
 #[inline(always)]
 unsafe fn results<T: Vector, const M: usize, const STRIDE: usize>(
     lines: [*const f32; 3],
@@ -218,17 +208,17 @@ unsafe fn results<T: Vector, const M: usize, const STRIDE: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [bias; M];
-        for ky in 0..3 {
+        unrolled!(ky in 3 => {
             let line = lines[ky].add(x * STRIDE * BLOCK);
-            for m in 0..M {
-                for kx in 0..3 {
+            unrolled!(m in M => {
+                unrolled!(kx in 3 => {
                     let value = T::load(line.add((m * STRIDE + kx) * BLOCK));
                     sums[m] = value.multiply_add(taps[ky * 3 + kx], sums[m]);
-                }
-            }
-        }
-        for m in 0..M {
+                });
+            });
+        });
+        unrolled!(m in M => {
             sums[m].clamp(low, high).store(target.add((x + m) * BLOCK));
-        }
+        });
     }
 }

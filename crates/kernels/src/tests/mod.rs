@@ -1,6 +1,8 @@
 //! Every kernel against plain candle operations.
 
+mod kernels;
 mod network;
+mod team;
 mod train;
 
 use candle_core::{Device, Tensor};

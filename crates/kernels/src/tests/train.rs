@@ -5,7 +5,7 @@ use candle_core::{Tensor, Var};
 use super::{difference, numbers, tensor};
 use crate::level::Level;
 use crate::train::plane::{Padded, Shape};
-use crate::{conv1x1, depthwise3x3, same_padding};
+use crate::{bias_relu6, conv1x1, depthwise3x3, same_padding};
 
 /// Value and both gradients of a weighted sum of what `op` gives.
 fn with_gradients(x: &Tensor, w: &Tensor, op: impl Fn(&Tensor, &Tensor) -> Tensor) -> [Tensor; 3] {
@@ -101,14 +101,11 @@ fn every_level_gives_the_same_planes() {
     let run = |level| {
         let mut padded = Padded::new(shape);
         padded.fill(&plane);
-        let (mut out, mut sums, mut back) =
-            (vec![0.0; 11 * 19], vec![0.0; 9 * 19], vec![0.0; 21 * 37]);
+        let (mut out, mut sums, mut back) = (vec![0.0; 11 * 19], [0.0; 9], vec![0.0; 21 * 37]);
         padded.convolve(level, &w, &mut out);
         padded.correlate(level, &grad, &mut sums);
-        padded.clear();
-        padded.scatter(level, &w, &grad);
-        padded.read(&mut back);
-        [out, sums, back].concat()
+        padded.scatter(level, &w, &grad, &mut back);
+        [&out[..], &sums, &back].concat()
     };
     let plain = run(Level::SCALAR);
     for level in Level::available() {
@@ -153,4 +150,23 @@ fn wrong_shapes_are_errors() {
     assert!(conv1x1(&x, &tensor(1, &[3, 5, 1, 1])).is_err());
     assert!(conv1x1(&x, &tensor(1, &[3, 4, 3, 3])).is_err());
     assert!(same_padding(&x, 0).is_err());
+}
+
+#[test]
+fn bias_and_relu6_and_their_gradients_are_candles() {
+    for (images, channels, height, width) in [(1, 1, 1, 1), (2, 3, 5, 4), (3, 8, 1, 7)] {
+        let x = tensor(13, &[images, channels, height, width])
+            .affine(8.0, 2.0)
+            .unwrap();
+        let bias = tensor(14, &[channels]);
+        let ours = with_gradients(&x, &bias, |x, b| bias_relu6(x, b).unwrap());
+        let plain = with_gradients(&x, &bias, |x, b| {
+            let b = b.reshape((1, channels, 1, 1)).unwrap();
+            x.broadcast_add(&b).unwrap().clamp(0.0, 6.0).unwrap()
+        });
+        for (ours, plain) in ours.iter().zip(&plain) {
+            assert!(difference(ours, plain) < 1e-5);
+        }
+    }
+    assert!(bias_relu6(&tensor(1, &[1, 4, 2, 2]), &tensor(1, &[3])).is_err());
 }

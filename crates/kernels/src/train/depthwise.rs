@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape as Dims, Tensor, bail};
 use rayon::prelude::*;
 
+use super::contiguous;
 use super::plane::{Padded, Shape, same};
 use crate::level::Level;
 
@@ -75,14 +76,6 @@ struct InputGradient {
 /// `[N,C,H,W]` and the result's gradient `[N,C,OH,OW]` to the weights' `[C,1,3,3]`.
 struct WeightGradient {
     stride: usize,
-}
-
-fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let values = storage.as_slice::<f32>()?;
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&values[start..end]),
-        None => bail!("a depthwise convolution needs contiguous tensors"),
-    }
 }
 
 fn kernel(w: &[f32], channel: usize) -> [f32; 9] {
@@ -174,9 +167,7 @@ impl CustomOp2 for InputGradient {
             .for_each_init(
                 || Padded::new(shape),
                 |padded, (index, (out, grad))| {
-                    padded.clear();
-                    padded.scatter(level, &kernel(w, index % channels), grad);
-                    padded.read(out);
+                    padded.scatter(level, &kernel(w, index % channels), grad, out);
                 },
             );
         let dims = Dims::from((images, channels, self.height, self.width));
@@ -204,17 +195,15 @@ impl CustomOp2 for WeightGradient {
         let mut out = vec![0.0; channels * 9];
         // A channel sums its images in order on one thread: the same numbers on every run.
         out.par_chunks_exact_mut(9).enumerate().for_each_init(
-            || (Padded::new(shape), vec![0.0; 9 * shape.out_width]),
-            |(padded, sums), (channel, taps)| {
-                sums.fill(0.0);
+            || Padded::new(shape),
+            |padded, (channel, taps)| {
+                let mut sums = [0.0; 9];
                 for image in 0..images {
                     let plane = image * channels + channel;
                     padded.fill(&x[plane * size..][..size]);
-                    padded.correlate(level, &grad[plane * out_size..][..out_size], sums);
+                    padded.correlate(level, &grad[plane * out_size..][..out_size], &mut sums);
                 }
-                for (tap, sums) in taps.iter_mut().zip(sums.chunks_exact(shape.out_width)) {
-                    *tap = sums.iter().sum();
-                }
+                taps.copy_from_slice(&sums);
             },
         );
         Ok((CpuStorage::F32(out), Dims::from((channels, 1, 3, 3))))

@@ -1,11 +1,13 @@
 //! Convolutions with gradients, on plain NCHW tensors, for training.
 
+mod bias;
 mod depthwise;
 pub(crate) mod plane;
 
+pub use bias::bias_relu6;
 pub use depthwise::{depthwise3x3, same_padding};
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 
 /// A 1x1 convolution without bias as a matrix product: `x` `[N,C,H,W]`, `w` `[O,C,1,1]`, result `[N,O,H,W]`.
 ///
@@ -14,7 +16,7 @@ pub fn conv1x1(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let (images, channels, height, width) = x.dims4()?;
     let (outputs, inputs, kernel_h, kernel_w) = w.dims4()?;
     if inputs != channels || kernel_h != 1 || kernel_w != 1 {
-        candle_core::bail!(
+        bail!(
             "a 1x1 convolution of {channels} channels needs weights [O,{channels},1,1], not {:?}",
             w.dims()
         );
@@ -28,4 +30,13 @@ pub fn conv1x1(x: &Tensor, w: &Tensor) -> Result<Tensor> {
         .contiguous()?
         .matmul(&pixels)?
         .reshape((images, outputs, height, width))
+}
+
+/// The f32 values of a contiguous argument of an operation.
+fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let values = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("this operation needs contiguous tensors"),
+    }
 }

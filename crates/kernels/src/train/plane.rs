@@ -1,6 +1,8 @@
 //! One channel of one image, and what a 3x3 kernel does with it.
 
-use crate::level::{Level, Set};
+use crate::level::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::level::Set;
 
 /// TensorFlow's "SAME" for a 3x3 kernel along one axis: (zeros before, size of the result).
 ///
@@ -11,7 +13,12 @@ pub(crate) fn same(size: usize, stride: usize) -> (usize, usize) {
     (padding / 2, out)
 }
 
-/// Sizes of one plane and of its result.
+/// Sizes of one plane and of its result, and where the padded plane's cells lie.
+///
+/// Rows and columns of the padded plane are dealt out to `stride` x `stride` phases, each with rows of `pitch` cells. So
+/// tap `(ky, kx)` of result `(y, x)` is, in phase `(ky % stride, kx % stride)`, the cell
+/// `(y + ky / stride) * pitch + x + kx / stride`: what one tap meets for all results is one run of cells, as long as the
+/// results laid out with the same pitch. The cells between two rows of results belong to no result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     height: usize,
@@ -21,14 +28,18 @@ pub(crate) struct Shape {
     pub out_width: usize,
     top: usize,
     left: usize,
-    /// Columns of a row of one phase.
     pitch: usize,
+    /// Cells of a phase.
+    phase: usize,
 }
 
 impl Shape {
     pub fn new(height: usize, width: usize, stride: usize) -> Self {
         let (top, out_height) = same(height, stride);
         let (left, out_width) = same(width, stride);
+        // A kernel reaches two further cells, or one further of each phase.
+        let more = 2 / stride;
+        let pitch = out_width + more;
         Shape {
             height,
             width,
@@ -37,214 +48,199 @@ impl Shape {
             out_width,
             top,
             left,
-            pitch: out_width + 2,
+            pitch,
+            phase: (out_height + more) * pitch,
         }
     }
 
-    fn padded_rows(&self) -> usize {
-        (self.out_height - 1) * self.stride + 3
+    /// Results with the cells between their rows.
+    fn run(&self) -> usize {
+        (self.out_height - 1) * self.pitch + self.out_width
+    }
+
+    /// Where the run of tap `ky * 3 + kx` begins.
+    #[inline(always)]
+    fn tap(&self, tap: usize) -> usize {
+        let (ky, kx, stride) = (tap / 3, tap % 3, self.stride);
+        let phase = ky % stride * stride + kx % stride;
+        phase * self.phase + ky / stride * self.pitch + kx / stride
+    }
+
+    /// For each row of the plane and each column phase: the row, its first column of that phase, and its first cell.
+    fn rows(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let stride = self.stride;
+        (0..self.height).flat_map(move |y| {
+            (0..stride).map(move |column_phase| {
+                let row = y + self.top;
+                let first = (column_phase + stride - self.left % stride) % stride;
+                let phase = row % stride * stride + column_phase;
+                let cell =
+                    phase * self.phase + row / stride * self.pitch + (first + self.left) / stride;
+                (y, first, cell)
+            })
+        })
     }
 }
 
-/// A plane with its zero padding, its columns dealt out to `stride` phases, so that what one tap of the kernel meets
-/// along a row of the result lies side by side: tap `(ky, kx)` of result `(y, x)` is column `x + kx / stride` of row
-/// `y * stride + ky` of phase `kx % stride`.
+/// The padded plane, and results laid out beside it; the memory of one thread.
 pub(crate) struct Padded {
     shape: Shape,
+    /// All phases.
     cells: Vec<f32>,
+    /// Results with the pitch of the cells.
+    wide: Vec<f32>,
 }
 
 impl Padded {
     pub fn new(shape: Shape) -> Self {
-        let cells = vec![0.0; shape.stride * shape.padded_rows() * shape.pitch];
-        Padded { shape, cells }
+        Padded {
+            shape,
+            cells: vec![0.0; shape.stride * shape.stride * shape.phase],
+            wide: vec![0.0; shape.run()],
+        }
     }
 
-    fn row(&self, phase: usize, row: usize) -> usize {
-        (phase * self.shape.padded_rows() + row) * self.shape.pitch
-    }
-
-    /// Takes the pixels of `plane` `[height, width]`; the frame stays zero.
+    /// Takes the pixels of `plane` `[height, width]`; the padding stays zero.
     pub fn fill(&mut self, plane: &[f32]) {
-        let shape = self.shape;
-        assert_eq!(plane.len(), shape.height * shape.width);
-        for (y, pixels) in plane.chunks_exact(shape.width).enumerate() {
-            for phase in 0..shape.stride {
-                // The first pixel whose padded column belongs to this phase.
-                let first = (phase + shape.stride - shape.left % shape.stride) % shape.stride;
-                let start = self.row(phase, y + shape.top) + (first + shape.left) / shape.stride;
-                let source = pixels.get(first..).unwrap_or_default();
-                for (cell, pixel) in self.cells[start..]
-                    .iter_mut()
-                    .zip(source.iter().step_by(shape.stride))
-                {
-                    *cell = *pixel;
-                }
+        let (width, stride) = (self.shape.width, self.shape.stride);
+        assert_eq!(plane.len(), self.shape.height * width);
+        for (y, first, cell) in self.shape.rows() {
+            let pixels = plane[y * width..][..width].get(first..).unwrap_or_default();
+            let pixels = pixels.iter().step_by(stride);
+            for (cell, pixel) in self.cells[cell..].iter_mut().zip(pixels) {
+                *cell = *pixel;
             }
         }
     }
 
     /// Gives the pixels to `plane` `[height, width]`.
-    pub fn read(&self, plane: &mut [f32]) {
-        let shape = self.shape;
-        assert_eq!(plane.len(), shape.height * shape.width);
-        for (y, pixels) in plane.chunks_exact_mut(shape.width).enumerate() {
-            for phase in 0..shape.stride {
-                let first = (phase + shape.stride - shape.left % shape.stride) % shape.stride;
-                let start = self.row(phase, y + shape.top) + (first + shape.left) / shape.stride;
-                let target = pixels.get_mut(first..).unwrap_or_default();
-                for (pixel, cell) in target
-                    .iter_mut()
-                    .step_by(shape.stride)
-                    .zip(&self.cells[start..])
-                {
-                    *pixel = *cell;
-                }
+    fn read(&self, plane: &mut [f32]) {
+        let (width, stride) = (self.shape.width, self.shape.stride);
+        assert_eq!(plane.len(), self.shape.height * width);
+        for (y, first, cell) in self.shape.rows() {
+            let row = &mut plane[y * width..][..width];
+            let pixels = row.get_mut(first..).unwrap_or_default();
+            let pixels = pixels.iter_mut().step_by(stride);
+            for (pixel, cell) in pixels.zip(&self.cells[cell..]) {
+                *pixel = *cell;
             }
         }
     }
 
-    /// Zeros everywhere.
-    pub fn clear(&mut self) {
-        self.cells.fill(0.0);
-    }
-
-    /// Where tap `tap` of the result's row `y` begins.
-    #[inline(always)]
-    fn tap(&self, tap: usize, y: usize) -> usize {
-        let (ky, kx) = (tap / 3, tap % 3);
-        self.row(kx % self.shape.stride, y * self.shape.stride + ky) + kx / self.shape.stride
-    }
-
-    #[inline(always)]
-    fn convolve_body(&self, w: &[f32; 9], out: &mut [f32]) {
-        let width = self.shape.out_width;
-        for (y, row) in out.chunks_exact_mut(width).enumerate() {
-            let [t0, t1, t2, t3, t4, t5, t6, t7, t8] =
-                [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| self.tap(tap, y));
-            let cells = &self.cells;
-            let (a, b, c) = (
-                &cells[t0..][..width],
-                &cells[t1..][..width],
-                &cells[t2..][..width],
-            );
-            let (d, e, f) = (
-                &cells[t3..][..width],
-                &cells[t4..][..width],
-                &cells[t5..][..width],
-            );
-            let (g, h, i) = (
-                &cells[t6..][..width],
-                &cells[t7..][..width],
-                &cells[t8..][..width],
-            );
-            for (x, value) in row.iter_mut().enumerate() {
-                let upper = w[0] * a[x] + w[1] * b[x] + w[2] * c[x];
-                let middle = w[3] * d[x] + w[4] * e[x] + w[5] * f[x];
-                *value = upper + middle + (w[6] * g[x] + w[7] * h[x] + w[8] * i[x]);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn scatter_body(&mut self, w: &[f32; 9], grad: &[f32]) {
-        let width = self.shape.out_width;
-        for (y, row) in grad.chunks_exact(width).enumerate() {
-            for (tap, weight) in w.iter().enumerate() {
-                let start = self.tap(tap, y);
-                for (cell, value) in self.cells[start..][..width].iter_mut().zip(row) {
-                    *cell += weight * value;
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn correlate_body(&self, grad: &[f32], sums: &mut [f32]) {
-        let width = self.shape.out_width;
-        for (y, row) in grad.chunks_exact(width).enumerate() {
-            for (tap, sums) in sums.chunks_exact_mut(width).enumerate() {
-                let cells = &self.cells[self.tap(tap, y)..][..width];
-                for ((sum, cell), value) in sums.iter_mut().zip(cells).zip(row) {
-                    *sum += cell * value;
-                }
-            }
+    /// Takes the results' gradient `[out_height, out_width]`; between its rows stays zero.
+    fn widen(&mut self, grad: &[f32]) {
+        let (width, pitch) = (self.shape.out_width, self.shape.pitch);
+        assert_eq!(grad.len(), self.shape.out_height * width);
+        self.wide.fill(0.0);
+        for (wide, row) in self.wide.chunks_mut(pitch).zip(grad.chunks_exact(width)) {
+            wide[..width].copy_from_slice(row);
         }
     }
 
     /// The convolution: `out` `[out_height, out_width]` from the cells.
-    pub fn convolve(&self, level: Level, w: &[f32; 9], out: &mut [f32]) {
-        match level.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` exists only where the processor has its instructions.
-            Set::Avx512 => unsafe { convolve_avx512(self, w, out) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx2 => unsafe { convolve_avx2(self, w, out) },
-            // NEON is part of the aarch64 baseline, so the plain body is compiled with it.
-            _ => self.convolve_body(w, out),
+    pub fn convolve(&mut self, level: Level, w: &[f32; 9], out: &mut [f32]) {
+        let taps = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| self.shape.tap(tap));
+        weigh(level, &self.cells, taps, w, &mut self.wide);
+        let (width, pitch) = (self.shape.out_width, self.shape.pitch);
+        for (wide, row) in self.wide.chunks(pitch).zip(out.chunks_exact_mut(width)) {
+            row.copy_from_slice(&wide[..width]);
         }
     }
 
-    /// Its gradient by the input: adds `grad` `[out_height, out_width]` times each weight to the cell it came from.
-    pub fn scatter(&mut self, level: Level, w: &[f32; 9], grad: &[f32]) {
-        match level.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` exists only where the processor has its instructions.
-            Set::Avx512 => unsafe { scatter_avx512(self, w, grad) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx2 => unsafe { scatter_avx2(self, w, grad) },
-            _ => self.scatter_body(w, grad),
+    /// Its gradient by the input, `plane` `[height, width]`: `grad` `[out_height, out_width]` times each weight goes back
+    /// to the pixel that the weight met. What was filled in is lost.
+    pub fn scatter(&mut self, level: Level, w: &[f32; 9], grad: &[f32], plane: &mut [f32]) {
+        self.widen(grad);
+        self.cells.fill(0.0);
+        for (tap, weight) in w.iter().enumerate() {
+            let start = self.shape.tap(tap);
+            spread(level, &self.wide, *weight, &mut self.cells[start..]);
         }
+        self.read(plane);
     }
 
-    /// Its gradient by the weights: adds to `sums` `[9, out_width]` what each column of `grad` contributes.
-    pub fn correlate(&self, level: Level, grad: &[f32], sums: &mut [f32]) {
-        match level.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` exists only where the processor has its instructions.
-            Set::Avx512 => unsafe { correlate_avx512(self, grad, sums) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx2 => unsafe { correlate_avx2(self, grad, sums) },
-            _ => self.correlate_body(grad, sums),
+    /// Its gradient by the weights: adds to `sums` what `grad` `[out_height, out_width]` contributes.
+    pub fn correlate(&mut self, level: Level, grad: &[f32], sums: &mut [f32; 9]) {
+        self.widen(grad);
+        for (tap, sum) in sums.iter_mut().enumerate() {
+            *sum += product(level, &self.wide, &self.cells[self.shape.tap(tap)..]);
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn convolve_avx512(plane: &Padded, w: &[f32; 9], out: &mut [f32]) {
-    plane.convolve_body(w, out);
+/// Compiles a body for each level and calls the right one.
+macro_rules! at_every_level {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        fn $name(level: Level, $($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            match level.0 {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a `Level` exists only where the processor has its instructions.
+                Set::Avx512 => unsafe { avx512($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Set::Avx2 => unsafe { avx2($($argument),*) },
+                // NEON is part of the aarch64 baseline, so the plain body is compiled with it.
+                _ => body($($argument),*),
+            }
+        }
+    };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn convolve_avx2(plane: &Padded, w: &[f32; 9], out: &mut [f32]) {
-    plane.convolve_body(w, out);
+at_every_level! {
+    /// `out[i]` is the sum over the nine taps of `w * cells[tap + i]`.
+    fn weigh(cells: &[f32], taps: [usize; 9], w: &[f32; 9], out: &mut [f32]) {
+        let n = out.len();
+        let (a, b, c) = (&cells[taps[0]..][..n], &cells[taps[1]..][..n], &cells[taps[2]..][..n]);
+        let (d, e, f) = (&cells[taps[3]..][..n], &cells[taps[4]..][..n], &cells[taps[5]..][..n]);
+        let (g, h, i) = (&cells[taps[6]..][..n], &cells[taps[7]..][..n], &cells[taps[8]..][..n]);
+        for (x, value) in out.iter_mut().enumerate() {
+            let upper = w[0] * a[x] + w[1] * b[x] + w[2] * c[x];
+            let middle = w[3] * d[x] + w[4] * e[x] + w[5] * f[x];
+            *value = upper + middle + (w[6] * g[x] + w[7] * h[x] + w[8] * i[x]);
+        }
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn scatter_avx512(plane: &mut Padded, w: &[f32; 9], grad: &[f32]) {
-    plane.scatter_body(w, grad);
+at_every_level! {
+    /// Adds `weight * values[i]` to `cells[i]`.
+    fn spread(values: &[f32], weight: f32, cells: &mut [f32]) {
+        for (cell, value) in cells.iter_mut().zip(values) {
+            *cell += weight * value;
+        }
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn scatter_avx2(plane: &mut Padded, w: &[f32; 9], grad: &[f32]) {
-    plane.scatter_body(w, grad);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn correlate_avx512(plane: &Padded, grad: &[f32], sums: &mut [f32]) {
-    plane.correlate_body(grad, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn correlate_avx2(plane: &Padded, grad: &[f32], sums: &mut [f32]) {
-    plane.correlate_body(grad, sums);
+at_every_level! {
+    /// The sum of `values[i] * cells[i]`, in sixteen sums side by side.
+    fn product(values: &[f32], cells: &[f32]) -> f32 {
+        const LANES: usize = 16;
+        let mut sums = [0.0f32; LANES];
+        let cells = &cells[..values.len()];
+        let whole = values.len() / LANES * LANES;
+        for (values, cells) in values.chunks_exact(LANES).zip(cells.chunks_exact(LANES)) {
+            for lane in 0..LANES {
+                sums[lane] += values[lane] * cells[lane];
+            }
+        }
+        for (lane, (value, cell)) in values[whole..].iter().zip(&cells[whole..]).enumerate() {
+            sums[lane] += value * cell;
+        }
+        sums.iter().sum()
+    }
 }

@@ -23,6 +23,23 @@ pub(crate) use scalar::Scalar;
 /// Channels of a block of the blocked layout: one AVX-512 register of f32, one cache line.
 pub(crate) const BLOCK: usize = 16;
 
+/// `$body` for `$index` 0, 1, 2 ... below `$count`, which is a constant of at most 14: written out, so that an array of
+/// registers that is indexed with it stays in registers. A loop that the compiler leaves rolled puts all of them in memory.
+macro_rules! unrolled {
+    ($index:ident in $count:expr => $body:block) => {
+        $crate::vector::unrolled!(@ $index, $count, $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $index:ident, $count:expr, $body:block; $($at:literal)+) => {
+        $(
+            if $at < $count {
+                let $index: usize = $at;
+                $body
+            }
+        )+
+    };
+}
+pub(crate) use unrolled;
+
 /// `LANES` floats; `LANES` divides [`BLOCK`].
 ///
 /// # Safety of the methods
