@@ -9,7 +9,7 @@
 //! ```
 //! Numbers are little-endian. The store's stream ends with a hash of its own; vault and settings are judged when they are read.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use crate::core::{Core, failure};
 use crate::folder::{Folder, Settings, io_error};
 use crate::node::{Node, Worker, blocking, endpoint_of, lock};
 use crate::setup::system_clock;
+use crate::whole_file::write_new_with;
 
 const MAGIC: &[u8; 12] = b"salus backup";
 const VERSION: u32 = 1;
@@ -49,31 +50,9 @@ pub async fn backup(
                     .hint("name a file that does not exist; nothing was changed"),
             );
         }
-        let part = partial(&path);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&part).map_err(|e| {
-            io_error("make", &part, &e)
-                .hint("another backup may be under way; take the file away if none is")
-        })?;
-        let written = write_backup(&node, &part, file).and_then(|bytes| {
-            // Never over a file that appeared meanwhile.
-            std::fs::hard_link(&part, &path)
-                .or_else(|_| {
-                    if path.exists() {
-                        Err(std::io::ErrorKind::AlreadyExists.into())
-                    } else {
-                        std::fs::rename(&part, &path)
-                    }
-                })
-                .map_err(|e| io_error("write", &path, &e))?;
-            sync_folder(&path);
-            Ok(bytes)
-        });
-        let _ = std::fs::remove_file(&part);
-        let bytes = written?;
+        let failed = |e: std::io::Error| io_error("write", &path, &e);
+        let write = |file: &mut File| write_backup(&node, &path, file);
+        let bytes = write_new_with(&path, write, failed)?;
         Ok(format!(
             "backed up to {}: {bytes} bytes, sealed; a passphrase of this clinic's staff opens it",
             path.display()
@@ -82,21 +61,7 @@ pub async fn backup(
     .await
 }
 
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
-}
-
-fn sync_folder(path: &Path) {
-    // Not every system lets a folder be opened; the file itself is on the disk.
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
-        let _ = folder.sync_all();
-    }
-}
-
-fn write_backup(node: &Node, path: &Path, file: File) -> Result<u64, ApiError> {
+fn write_backup(node: &Node, path: &Path, file: &mut File) -> Result<u64, ApiError> {
     let failed = |e: std::io::Error| io_error("write", path, &e);
     let mut out = BufWriter::new(file);
     let settings = serde_json::to_vec(&node.settings)
@@ -118,7 +83,6 @@ fn write_backup(node: &Node, path: &Path, file: File) -> Result<u64, ApiError> {
     let store = lock(&core).store_handle();
     store.backup(&mut out).map_err(failure::store)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.sync_all().map_err(failed)?;
     Ok(file.metadata().map_err(failed)?.len())
 }
 

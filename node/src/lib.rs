@@ -21,3 +21,4 @@ pub mod node;
 pub mod remote;
 pub mod service;
 pub mod setup;
+pub mod whole_file;

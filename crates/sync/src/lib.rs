@@ -52,6 +52,8 @@ mod limits;
 mod port;
 mod pull;
 mod push;
+#[cfg(test)]
+mod queue;
 mod round;
 mod session;
 mod shared;

@@ -252,12 +252,6 @@ impl Session {
             else {
                 continue;
             };
-            if !answer && digest == work.theirs {
-                self.end_ask(log, shared);
-                self.evaluate(log, shared);
-                self.resume_owed(log);
-                continue;
-            }
             // A log that the peer may no longer hold looks like one that is not held.
             let heights = if digest == ABSENT {
                 Heights::new()
@@ -277,6 +271,27 @@ impl Session {
             });
         }
         (!items.is_empty()).then_some(items)
+    }
+
+    /// Ends asks that are ready to be sent and of no use any more, because what they ask for came from elsewhere meanwhile. Before
+    /// anything is sent: what the peer waits for may depend on it, and nothing else would bring it about.
+    pub(crate) fn drop_needless_asks(&mut self, shared: &mut Shared) {
+        let is_needless = |(log, _): &&(LogId, Heights)| {
+            let work = self.works.get(*log);
+            work.is_some_and(|work| work.ask == Ask::Ready && work.theirs == self.digest(*log))
+        };
+        let needless: Vec<LogId> = self
+            .asks_ready
+            .iter()
+            .filter(is_needless)
+            .map(|(log, _)| *log)
+            .collect();
+        for log in needless {
+            self.asks_ready.retain(|(ready, _)| *ready != log);
+            self.end_ask(log, shared);
+            self.evaluate(log, shared);
+            self.resume_owed(log);
+        }
     }
 
     /// What is owed for a log waited until the own heights were on their way.

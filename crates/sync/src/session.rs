@@ -393,6 +393,7 @@ impl Session {
     /// Does what can be done now.
     pub(crate) fn pump(&mut self, shared: &mut Shared) {
         if self.said_hello && self.heard_hello && self.catalog.is_some() {
+            self.drop_needless_asks(shared);
             self.go_on_with_round(shared);
             self.ask(shared);
             self.load(shared);

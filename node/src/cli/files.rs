@@ -1,11 +1,9 @@
-//! Files that are there whole or not at all, and readable by their owner only.
+//! `salus export`, and where files go.
 
-use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use salus_api::{ApiError, Request, Response};
-use tempfile::NamedTempFile;
 
 use super::args::{ExportArgs, Global};
 use super::exit::{Exit, Outcome, Stop, file_error};
@@ -14,54 +12,7 @@ use super::output::Out;
 use super::render;
 use super::secrets::Surroundings;
 use super::session::Caller;
-
-/// Writes a file beside its place, makes it durable, and moves it there, over whatever is there.
-pub fn write_over(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    prepared(path, content)?
-        .persist(path)
-        .map_err(|e| e.error)?;
-    sync_folder(path)
-}
-
-/// The same, but never over a file that is there.
-pub fn write_new(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    prepared(path, content)?
-        .persist_noclobber(path)
-        .map_err(|e| e.error)?;
-    sync_folder(path)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn prepared(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<NamedTempFile> {
-    // `NamedTempFile` makes it with mode 0600 and removes it unless it is persisted.
-    let mut file = NamedTempFile::new_in(folder_of(path))?;
-    content(&mut file)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// Makes the new name durable as well (POSIX leaves it to the folder).
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder_of(path))?.sync_all()?;
-    }
-    Ok(())
-}
+use crate::whole_file::{write_new, write_over};
 
 /// A path that means the same to a daemon, whose working folder is another.
 pub fn absolute(path: &Path) -> Result<PathBuf, ApiError> {

@@ -13,6 +13,7 @@ use super::output::{Line, Out, Style};
 use super::session::{Caller, Desk};
 use super::table::Table;
 use super::{files, render, time};
+use crate::whole_file;
 
 /// `salus audit prove`.
 pub async fn prove(args: &ProveArgs, caller: &Caller, desk: &Desk<'_>, out: &mut Out) -> Outcome {
@@ -53,9 +54,9 @@ pub async fn prove(args: &ProveArgs, caller: &Caller, desk: &Desk<'_>, out: &mut
     };
     let content = |file: &mut dyn Write| file.write_all(&bytes);
     let written = if over {
-        files::write_over(path, content)
+        whole_file::write_over(path, content)
     } else {
-        files::write_new(path, content)
+        whole_file::write_new(path, content)
     };
     written.map_err(|e| file_error("write", path, &e))?;
     if out.form().json {

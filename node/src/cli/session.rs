@@ -10,8 +10,9 @@ use super::args::Global;
 use super::exit::{Exit, Outcome, Stop, file_error};
 use super::json::Object;
 use super::output::Out;
+use super::render;
 use super::secrets::{self, Surroundings};
-use super::{files, render};
+use crate::whole_file;
 
 /// Name of the file that holds the session's token, inside the data folder.
 const SESSION_FILE: &str = "session";
@@ -207,7 +208,7 @@ fn read_token(folder: &Path) -> Option<SessionToken> {
 /// Keeps the token where only this user of the machine reads it.
 fn write_token(folder: &Path, token: &SessionToken) -> Result<(), ApiError> {
     let path = token_path(folder);
-    files::write_over(&path, |file| {
+    whole_file::write_over(&path, |file| {
         file.write_all(token.expose().as_bytes())?;
         file.write_all(b"\n")
     })

@@ -217,13 +217,22 @@ impl Core {
     ) -> Result<String, ApiError> {
         let at = instant(self.now_ms());
         let content = self.document(log)?.record.view().content;
-        let (collection, items): (_, Vec<(String, String)>) = match kind {
+        let over = |status: &Option<String>, ends: &[&str]| {
+            status
+                .as_deref()
+                .is_some_and(|status| ends.contains(&status))
+        };
+        // Id, words, and whether it is over already.
+        let (collection, items): (_, Vec<(String, String, bool)>) = match kind {
             Stoppable::Medication => (
                 Collection::Medications,
                 content
                     .medications
                     .into_iter()
-                    .map(|m| (m.id, m.code.label().to_owned()))
+                    .map(|m| {
+                        let is_over = over(&m.status, &["stopped", "completed"]);
+                        (m.id, m.code.label().to_owned(), is_over)
+                    })
                     .collect(),
             ),
             Stoppable::Condition => (
@@ -231,7 +240,10 @@ impl Core {
                 content
                     .conditions
                     .into_iter()
-                    .map(|c| (c.id, c.code.label().to_owned()))
+                    .map(|c| {
+                        let is_over = over(&c.clinical_status, &["resolved"]);
+                        (c.id, c.code.label().to_owned(), is_over)
+                    })
                     .collect(),
             ),
             Stoppable::Allergy => (
@@ -239,27 +251,41 @@ impl Core {
                 content
                     .allergies
                     .into_iter()
-                    .map(|a| (a.id, a.code.label().to_owned()))
+                    .map(|a| {
+                        let is_over = over(&a.clinical_status, &["inactive", "resolved"]);
+                        (a.id, a.code.label().to_owned(), is_over)
+                    })
                     .collect(),
             ),
         };
         let wanted = item.to_lowercase();
         let exact: Vec<_> = items
             .iter()
-            .filter(|(id, label)| id == item || label.to_lowercase() == wanted)
+            .filter(|(id, label, _)| id == item || label.to_lowercase() == wanted)
             .collect();
-        let found = if exact.is_empty() {
+        let mut found = if exact.is_empty() {
             items
                 .iter()
-                .filter(|(id, label)| {
+                .filter(|(id, label, _)| {
                     id.starts_with(item) || label.to_lowercase().starts_with(&wanted)
                 })
                 .collect()
         } else {
             exact
         };
+        // Of several with the same words, those that are over are not meant.
+        if found.len() > 1 && found.iter().any(|(_, _, is_over)| !is_over) {
+            found.retain(|(_, _, is_over)| !is_over);
+        }
         let (id, label) = match found.as_slice() {
-            [one] => (one.0.clone(), one.1.clone()),
+            [(_, label, true)] => {
+                return Err(ApiError::failed(format!(
+                    "the {} {label} is over already; nothing was changed",
+                    collection.singular()
+                ))
+                .hint("`salus patient show PATIENT` tells when it ended and why"));
+            }
+            [(id, label, false)] => (id.clone(), label.clone()),
             [] => {
                 return Err(ApiError::not_found(format!(
                     "the record has no {} `{item}`",
@@ -271,7 +297,7 @@ impl Core {
                 let ids: Vec<_> = several
                     .iter()
                     .take(MAX_CANDIDATES)
-                    .map(|(id, _)| id.as_str())
+                    .map(|(id, _, _)| id.as_str())
                     .collect();
                 return Err(
                     ApiError::usage(format!("`{item}` means {} items", several.len()))

@@ -758,3 +758,30 @@ fn an_allergy_ended_here_and_confirmed_there_is_told_of() {
         );
     }
 }
+
+#[test]
+fn what_is_over_is_not_ended_again() {
+    use salus_record::AllergyIntolerance;
+    let (_dir, a, _b) = two();
+    let log = a.new_patient("Okafor");
+    let allergy = AllergyIntolerance {
+        code: CodeableConcept::text("Penicillin"),
+        ..AllergyIntolerance::default()
+    };
+    let add = || a.with(|core, who| core.add(who, log, Item::Allergy(allergy.clone())));
+    let stop = |item: &str| {
+        let kind = salus_api::Stoppable::Allergy;
+        a.with(|core, who| core.stop(who, log, kind, item, Some("tested negative".into())))
+    };
+    let first = add().unwrap();
+    stop("penicillin").unwrap();
+    let before = a.with(|core, _| core.show(log)).unwrap();
+    let again = stop("penicillin").unwrap_err();
+    assert!(again.message.contains("over already"), "{again:?}");
+    let after = a.with(|core, _| core.show(log)).unwrap();
+    assert_eq!(before.content.allergies, after.content.allergies);
+    // The same words mean the one that is not over.
+    let second = add().unwrap();
+    stop("penicillin").unwrap();
+    assert!(stop(&first).is_err() && stop(&second).is_err());
+}

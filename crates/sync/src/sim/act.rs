@@ -188,7 +188,7 @@ impl World {
         let ledger = &mut self.nodes[node].ledger;
         let changed = ledger.write(log, what, actor, time_ms, early);
         if self.trace {
-            let now = self.now;
+            let now = self.queue.now;
             let log = changed.first().map(|changed| changed.log).or(log);
             let done = if changed.is_empty() {
                 "may not"

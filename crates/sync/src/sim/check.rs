@@ -15,7 +15,7 @@ impl World {
     pub(super) fn check_frame(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("an engine sends frames that can be read");
         if self.trace {
-            eprintln!("{:>6} {from}->{to} {message:?}", self.now);
+            eprintln!("{:>6} {from}->{to} {message:?}", self.queue.now);
         }
         let mut named = Vec::new();
         match &message {

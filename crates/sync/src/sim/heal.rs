@@ -91,9 +91,28 @@ impl World {
         };
         match (tells(a, b), tells(b, a)) {
             (Some(there), Some(back)) => there && back,
-            (Some(one), None) | (None, Some(one)) => one,
+            (Some(there), None) => there && self.would_keep(b, a, log),
+            (None, Some(back)) => back && self.would_keep(a, b, log),
             (None, None) => false,
         }
+    }
+
+    /// Whether a clinic that does not hold the log would keep what the other holds of it, knowing what it was sent already. It
+    /// was perhaps sent its own revocation by somebody who told the other nothing of it: then it keeps neither.
+    fn would_keep(&self, who: usize, holder: usize, log: LogId) -> bool {
+        let ledger = &self.nodes[who].ledger;
+        let mut state = LogState::new(log);
+        let entries = self.nodes[holder].ledger.entries(log);
+        let mut waiting: Vec<_> = entries.chain(ledger.set_aside(log)).collect();
+        let mut before = usize::MAX;
+        while before > waiting.len() {
+            before = waiting.len();
+            waiting.retain(|entry| {
+                let verdict = state.admit(entry, &ledger.rosters);
+                matches!(verdict, Verdict::Pending { .. })
+            });
+        }
+        state.right_of(self.id(who)).is_some()
     }
 
     /// Whether a chain shows so many histories that no node has to hold them all.

@@ -167,6 +167,11 @@ impl Ledger {
         entries.map(|(_, entry)| entry)
     }
 
+    /// What was received of a log that nothing received so far entitles this clinic to.
+    pub(super) fn set_aside(&self, log: LogId) -> impl Iterator<Item = &Entry> {
+        self.unproven.get(&log).into_iter().flatten()
+    }
+
     fn audience(&self, state: &LogState) -> BTreeSet<ClinicId> {
         let may =
             |clinic: &&ClinicId| state.roster().is_some() || state.right_of(**clinic).is_some();

@@ -15,8 +15,7 @@ mod liar;
 mod story;
 mod tests;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use salus_audit::{ClinicId, LogId};
 
@@ -24,6 +23,7 @@ use crate::engine::Engine;
 use crate::frame::Message;
 use crate::limits::{Config, Timestamp};
 use crate::port::{Changed, Input, Output, SyncStats, Violation};
+use crate::queue::Queue;
 use crate::round::Shuffle;
 use act::Act;
 use identity::identities;
@@ -110,10 +110,7 @@ struct Seen {
 }
 
 struct World {
-    now: u64,
-    next: u64,
-    events: BinaryHeap<Reverse<(u64, u64)>>,
-    bodies: BTreeMap<u64, Event>,
+    queue: Queue<Event>,
     nodes: Vec<Node>,
     clinics: usize,
     /// The connections, by (lower, higher).
@@ -130,7 +127,6 @@ struct World {
     verified: Verified,
     transcript: blake3::Hasher,
     seen: Seen,
-    steps: u64,
     trace: bool,
 }
 
@@ -139,10 +135,7 @@ impl World {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_be_bytes());
         let mut world = Self {
-            now: 0,
-            next: 0,
-            events: BinaryHeap::new(),
-            bodies: BTreeMap::new(),
+            queue: Queue::new(),
             nodes: Vec::new(),
             clinics,
             links: BTreeMap::new(),
@@ -156,7 +149,6 @@ impl World {
             verified: Verified::default(),
             transcript: blake3::Hasher::new(),
             seen: Seen::default(),
-            steps: 0,
             trace: std::env::var("SALUS_TRACE").is_ok(),
         };
         for who in 0..clinics {
@@ -199,18 +191,16 @@ impl World {
 
     /// What the node's clock says, in milliseconds since 1970.
     fn clock_ms(&self, node: usize) -> u64 {
-        identity::NOON_MS - YEAR_MS + self.nodes[node].skew_ms + self.now
+        identity::NOON_MS - YEAR_MS + self.nodes[node].skew_ms + self.queue.now
     }
 
     fn at(&mut self, time: u64, event: Event) {
-        self.next += 1;
-        self.events.push(Reverse((time, self.next)));
-        self.bodies.insert(self.next, event);
+        self.queue.at(time, event);
     }
 
     fn soon(&mut self, within_ms: u64, event: Event) {
         let delay = self.below(within_ms);
-        self.at(self.now + delay, event);
+        self.at(self.queue.now + delay, event);
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -227,26 +217,16 @@ impl World {
 
     /// Runs all that is to happen before `until`.
     fn run(&mut self, until: u64) {
-        while let Some(Reverse((time, _))) = self.events.peek()
-            && *time < until
-        {
-            let Some(Reverse((time, id))) = self.events.pop() else {
-                break;
-            };
-            self.now = time;
-            self.steps += 1;
-            assert!(self.steps < MAX_STEPS, "it does not come to rest");
-            let event = self.bodies.remove(&id).unwrap();
+        while let Some(event) = self.queue.pop_before(until) {
+            assert!(self.queue.steps < MAX_STEPS, "it does not come to rest");
             self.step(event);
         }
-        self.now = self.now.max(until);
     }
 
     /// Runs until nothing is left to happen.
     fn run_to_rest(&mut self) {
-        while let Some(Reverse((time, _))) = self.events.peek() {
-            let until = *time + 1;
-            self.run(until);
+        while let Some((time, _)) = self.queue.peek() {
+            self.run(time + 1);
         }
     }
 
@@ -284,7 +264,7 @@ impl World {
             }
             Event::Timer { node } => {
                 self.nodes[node].timer = None;
-                let now = Timestamp::from_millis(self.now);
+                let now = Timestamp::from_millis(self.queue.now);
                 self.nodes[node].engine.handle_timeout(now);
                 self.drain(node);
             }
@@ -363,7 +343,7 @@ impl World {
                 told.insert(changed.log, (changed.version, audience));
             }
         }
-        let now = Timestamp::from_millis(self.now);
+        let now = Timestamp::from_millis(self.queue.now);
         self.nodes[node].engine.handle(now, input);
         self.drain(node);
     }
@@ -389,7 +369,7 @@ impl World {
                 let Some(link) = self.link(node, other) else {
                     continue;
                 };
-                let now = Timestamp::from_millis(self.now);
+                let now = Timestamp::from_millis(self.queue.now);
                 let peer = self.id(other);
                 while self.wires.entry((node, other)).or_default().under_way < FRAMES_UNDER_WAY
                     && let Some(frame) = self.nodes[node].engine.poll_transmit(peer, now)
@@ -409,7 +389,7 @@ impl World {
             && self.nodes[node].timer.is_none_or(|timer| at < timer)
         {
             self.nodes[node].timer = Some(at);
-            self.at(at.max(self.now), Event::Timer { node });
+            self.at(at.max(self.queue.now), Event::Timer { node });
         }
     }
 
@@ -421,7 +401,7 @@ impl World {
         match output {
             Output::InStep { peer, stats } => {
                 if let Some(other) = self.speaks_with(node, who(peer)) {
-                    let step = (self.now, stats);
+                    let step = (self.queue.now, stats);
                     self.seen.in_step.insert((node, other), step);
                 }
             }
@@ -438,7 +418,7 @@ impl World {
             task => {
                 // The store does one after the other.
                 let duration = 1 + self.below(8);
-                let begin = self.now.max(self.nodes[node].store_free_at) + duration;
+                let begin = self.queue.now.max(self.nodes[node].store_free_at) + duration;
                 self.nodes[node].store_free_at = begin;
                 let life = self.nodes[node].life;
                 self.at(begin, Event::Store { node, life, task });
@@ -519,9 +499,9 @@ impl World {
             let wire = self.wires.entry((from, to)).or_default();
             wire.under_way += 1;
             let arrival = if link.garbles {
-                self.now + latency
+                self.queue.now + latency
             } else {
-                (self.now + latency).max(wire.last_arrival)
+                (self.queue.now + latency).max(wire.last_arrival)
             };
             wire.last_arrival = wire.last_arrival.max(arrival);
             let event = Event::Deliver {

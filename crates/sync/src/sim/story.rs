@@ -102,7 +102,7 @@ fn acts(world: &mut World) -> VecDeque<Act> {
 fn told(world: &World) -> Told {
     let mut told = Told {
         transcript: *world.transcript.finalize().as_bytes(),
-        steps: world.steps,
+        steps: world.queue.steps,
         acts: world.seen.acts.clone(),
         ..Told::default()
     };

@@ -108,6 +108,19 @@ fn clinics_converge_whatever_happens_between_them() {
     }
 }
 
+/// Seeds among hundreds of thousands that failed once.
+const FOUND: [u64; 2] = [
+    // Home lies with two nodes, and tells one clinic alone that it is revoked.
+    214_565,
+    // An ask became needless just before it was to be sent, and an acknowledgement that waited for it never went.
+    241_981,
+];
+
+#[test]
+fn stories_that_once_failed_end_well() {
+    tell(FOUND.into_iter());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_transcript() {
     for seed in 1_000..1_010 {

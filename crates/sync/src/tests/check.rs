@@ -14,7 +14,7 @@ impl World {
     pub(super) fn check_frame(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("an engine sends frames that can be read");
         if std::env::var("SALUS_TRACE").is_ok() {
-            eprintln!("{:>6} {from}->{to} {message:?}", self.now);
+            eprintln!("{:>6} {from}->{to} {message:?}", self.queue.now);
         }
         let peer = self.nodes[to].id;
         let ledger = &self.nodes[from].ledger;

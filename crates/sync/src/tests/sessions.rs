@@ -1,7 +1,5 @@
 use salus_audit::{ChainId, EntryHash, Height};
 
-use std::cmp::Reverse;
-
 use super::ledger::{Fields, Ledger, roster_of};
 use super::world::*;
 use crate::engine::Engine;
@@ -203,7 +201,7 @@ fn a_log_that_is_withheld_looks_like_one_that_does_not_exist() {
     // Spoken by hand, so that nothing of node 1's engine answers.
     let answers = |world: &mut World, log: LogId| {
         let peer = clinic(1);
-        let now = Timestamp::from_millis(world.now);
+        let now = Timestamp::from_millis(world.queue.now);
         let engine = &mut world.nodes[0].engine;
         let bytes = ask(log);
         engine.handle(now, Input::Received { peer, bytes });
@@ -245,7 +243,7 @@ fn heights_that_were_read_before_a_log_was_withdrawn_do_not_leave() {
     write_records(&mut world, 0, 1, 1);
     world.connect(0, 1);
     world.run_to_rest();
-    let now = Timestamp::from_millis(world.now);
+    let now = Timestamp::from_millis(world.queue.now);
     let peer = clinic(1);
     let Node { engine, ledger, .. } = &mut world.nodes[0];
     let items = vec![(record(0), [9; 32])];
@@ -273,7 +271,7 @@ fn a_change_that_only_a_new_catalog_knows_of_is_announced() {
     world.run_to_rest();
     let changed = world.nodes[0].ledger.write(record(1), Fields::default());
     let peer = clinic(1);
-    let now = Timestamp::from_millis(world.now);
+    let now = Timestamp::from_millis(world.queue.now);
     let Node { engine, ledger, .. } = &mut world.nodes[0];
     engine.handle(now, Input::SyncRequested { peer });
     let Some(Output::NeedCatalog { task, .. }) = engine.poll_output() else {
@@ -319,9 +317,8 @@ fn a_peer_that_stalls_is_given_up_and_the_others_are_served() {
     world.connect(0, 2);
     // Nothing from node 2 arrives any more.
     world.liar = Some(2);
-    let now = world.now;
-    world.events.clear();
-    world.bodies.clear();
+    let now = world.queue.now;
+    world.queue.clear();
     world.cut(0, 1);
     world.connect(0, 1);
     for node in &mut world.nodes {
@@ -336,7 +333,7 @@ fn a_peer_that_stalls_is_given_up_and_the_others_are_served() {
         .find(|(node, peer, _)| (*node, *peer) == (0, 2));
     assert_eq!(why.map(|found| found.2), Some(Violation::NoHello));
     assert!(world.seen.in_step.contains_key(&(0, 1)));
-    assert!(world.now - now >= Config::default().hello_ms);
+    assert!(world.queue.now - now >= Config::default().hello_ms);
 }
 
 #[test]
@@ -409,26 +406,20 @@ fn a_store_that_fails_ends_the_session_and_nothing_is_acknowledged() {
     write_records(&mut world, 0, 1, 2);
     world.connect(0, 1);
     for _ in 0..200 {
-        let Some(Reverse((_, id))) = world.events.peek() else {
+        let Some((time, event)) = world.queue.peek() else {
             break;
         };
-        let fails = match &world.bodies[id] {
-            Event::Store {
-                node: 1,
-                task: Output::Commit { task, .. },
-                ..
-            } => Some(*task),
-            _ => None,
-        };
-        if let Some(task) = fails {
+        if let Event::Store {
+            node: 1,
+            task: Output::Commit { task, .. },
+            ..
+        } = event
+        {
+            let task = *task;
             world.tell(1, Input::Failed { task });
             break;
         }
-        let until = world
-            .events
-            .peek()
-            .map_or(0, |Reverse((time, _))| *time + 1);
-        world.run(until);
+        world.run(time + 1);
     }
     assert!(world.links.is_empty());
     assert!(!world.seen.acks.contains(&1));
@@ -444,7 +435,7 @@ fn a_hundred_thousand_records_in_step_take_one_question() {
         })
         .collect();
     let mut world = quiet(2);
-    world.events.clear();
+    world.queue.clear();
     let began = std::time::Instant::now();
     let now = Timestamp::default();
     let mut engines = [0, 1].map(|n| Engine::new(clinic(n), Config::default(), [0; 32]));

@@ -1,7 +1,6 @@
 //! Several engines with latency and a slow store whose answers overtake each other. Invariants are checked at every step.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use salus_audit::{ClinicId, EntryHash, LogId};
 
@@ -9,6 +8,7 @@ use super::ledger::{Fields, Ledger, roster_of};
 use crate::engine::Engine;
 use crate::limits::{Config, Timestamp};
 use crate::port::{Input, Output, SyncStats, Violation};
+use crate::queue::Queue;
 use crate::round::Shuffle;
 
 /// Frames that a connection takes before it wants no more: what a driver's channel and QUIC hold.
@@ -74,10 +74,7 @@ pub(super) struct Seen {
 }
 
 pub(super) struct World {
-    pub now: u64,
-    pub next: u64,
-    pub events: BinaryHeap<Reverse<(u64, u64)>>,
-    pub bodies: BTreeMap<u64, Event>,
+    pub queue: Queue<Event>,
     pub nodes: Vec<Node>,
     /// The connections, by (lower, higher); the number tells one from the next.
     pub links: BTreeMap<(usize, usize), u64>,
@@ -89,7 +86,6 @@ pub(super) struct World {
     pub store_ms: u64,
     pub liar: Option<usize>,
     pub seen: Seen,
-    pub steps: u64,
 }
 
 pub(super) fn clinic(n: usize) -> ClinicId {
@@ -116,10 +112,7 @@ impl World {
             }
         });
         Self {
-            now: 0,
-            next: 0,
-            events: BinaryHeap::new(),
-            bodies: BTreeMap::new(),
+            queue: Queue::new(),
             nodes: nodes.collect(),
             links: BTreeMap::new(),
             wires: BTreeMap::new(),
@@ -130,19 +123,16 @@ impl World {
             store_ms: 8,
             liar: None,
             seen: Seen::default(),
-            steps: 0,
         }
     }
 
     pub(super) fn at(&mut self, time: u64, event: Event) {
-        self.next += 1;
-        self.events.push(Reverse((time, self.next)));
-        self.bodies.insert(self.next, event);
+        self.queue.at(time, event);
     }
 
     pub(super) fn soon(&mut self, within_ms: u64, event: Event) {
         let delay = self.below(within_ms);
-        self.at(self.now + delay, event);
+        self.at(self.queue.now + delay, event);
     }
 
     pub(super) fn below(&mut self, bound: u64) -> u64 {
@@ -151,26 +141,16 @@ impl World {
 
     /// Runs all that is to happen before `until`.
     pub(super) fn run(&mut self, until: u64) {
-        while let Some(Reverse((time, _))) = self.events.peek()
-            && *time < until
-        {
-            let Some(Reverse((time, id))) = self.events.pop() else {
-                break;
-            };
-            self.now = time;
-            self.steps += 1;
-            assert!(self.steps < 200_000, "it does not come to rest");
-            let event = self.bodies.remove(&id).unwrap();
+        while let Some(event) = self.queue.pop_before(until) {
+            assert!(self.queue.steps < 200_000, "it does not come to rest");
             self.step(event);
         }
-        self.now = self.now.max(until);
     }
 
     /// Runs until nothing is left to happen.
     pub(super) fn run_to_rest(&mut self) {
-        while let Some(Reverse((time, _))) = self.events.peek() {
-            let until = *time + 1;
-            self.run(until);
+        while let Some((time, _)) = self.queue.peek() {
+            self.run(time + 1);
         }
     }
 
@@ -202,7 +182,7 @@ impl World {
             }
             Event::Timer { node } => {
                 self.nodes[node].timer = None;
-                let now = Timestamp::from_millis(self.now);
+                let now = Timestamp::from_millis(self.queue.now);
                 self.nodes[node].engine.handle_timeout(now);
                 self.drain(node);
             }
@@ -238,7 +218,7 @@ impl World {
     }
 
     pub(super) fn tell(&mut self, node: usize, input: Input) {
-        let now = Timestamp::from_millis(self.now);
+        let now = Timestamp::from_millis(self.queue.now);
         self.nodes[node].engine.handle(now, input);
         self.drain(node);
     }
@@ -255,7 +235,7 @@ impl World {
                 let Some(link) = self.link(node, other) else {
                     continue;
                 };
-                let now = Timestamp::from_millis(self.now);
+                let now = Timestamp::from_millis(self.queue.now);
                 let peer = self.nodes[other].id;
                 while self.wires.entry((node, other)).or_default().under_way < FRAMES_UNDER_WAY
                     && let Some(frame) = self.nodes[node].engine.poll_transmit(peer, now)
@@ -277,7 +257,7 @@ impl World {
             && self.nodes[node].timer.is_none_or(|timer| at < timer)
         {
             self.nodes[node].timer = Some(at);
-            self.at(at.max(self.now), Event::Timer { node });
+            self.at(at.max(self.queue.now), Event::Timer { node });
         }
     }
 
@@ -286,7 +266,7 @@ impl World {
         let index = |peer: ClinicId| usize::from(peer.as_bytes()[0]) - 1;
         match output {
             Output::InStep { peer, stats } => {
-                let now = self.now;
+                let now = self.queue.now;
                 self.seen.in_step.insert((node, index(peer)), (now, stats));
             }
             Output::Received { .. } => {}
@@ -300,7 +280,7 @@ impl World {
             task => {
                 // The store does one after the other.
                 let duration = 1 + self.below(self.store_ms);
-                let begin = self.now.max(self.nodes[node].store_free_at) + duration;
+                let begin = self.queue.now.max(self.nodes[node].store_free_at) + duration;
                 self.nodes[node].store_free_at = begin;
                 self.at(begin, Event::Store { node, life, task });
             }
@@ -343,7 +323,7 @@ impl World {
         let latency = 1 + self.below(self.latency_ms);
         let wire = self.wires.entry((from, to)).or_default();
         wire.under_way += 1;
-        let arrival = (self.now + latency).max(wire.last_arrival);
+        let arrival = (self.queue.now + latency).max(wire.last_arrival);
         wire.last_arrival = arrival;
         let event = Event::Deliver {
             from,

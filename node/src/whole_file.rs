@@ -1,0 +1,73 @@
+//! Files that are there whole or not at all, and readable by their owner only.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use salus_api::ApiError;
+use tempfile::NamedTempFile;
+
+/// Writes a file beside its place, makes it durable, and moves it there, over whatever is there.
+pub fn write_over(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = beside(path)?;
+    content(&mut file)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(path)
+}
+
+/// The same, but never over a file that is there.
+pub fn write_new(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = beside(path)?;
+    content(&mut file)?;
+    finish_new(file, path)
+}
+
+/// [`write_new`] for content that can fail for reasons of its own.
+pub fn write_new_with<T>(
+    path: &Path,
+    content: impl FnOnce(&mut File) -> Result<T, ApiError>,
+    failed: impl Fn(io::Error) -> ApiError,
+) -> Result<T, ApiError> {
+    let mut file = beside(path).map_err(&failed)?;
+    let made = content(file.as_file_mut())?;
+    finish_new(file, path).map_err(&failed)?;
+    Ok(made)
+}
+
+fn finish_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|e| e.error)?;
+    sync_folder(path)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The unfinished file, with mode 0600, removed unless it is persisted. What a killed process leaves says by its name what it was.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let mut prefix = path.file_name().unwrap_or_default().to_os_string();
+    prefix.push(".");
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".part")
+        .tempfile_in(folder_of(path))
+}
+
+/// Makes the new name durable as well (POSIX leaves it to the folder).
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder_of(path))?.sync_all()?;
+    }
+    Ok(())
+}
