@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
         &["salus-audit", "salus-vault"],
     ),
     ("salus-sandbox", "crates/sandbox", &[]),
+    ("salus-imaging", "crates/imaging", &[]),
     ("salus-mesh", "crates/mesh", &["salus-audit", "salus-sync"]),
     ("salus-api", "crates/api", &["salus-record"]),
     ("salus-tui", "tui", &["salus-api"]),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "salus-sync",
             "salus-store",
             "salus-sandbox",
+            "salus-imaging",
             "salus-mesh",
             "salus-api",
             "salus-tui",
@@ -44,6 +46,7 @@ const PURE: &[&str] = &[
     "salus-vault",
     "salus-fhir",
     "salus-sync",
+    "salus-imaging",
 ];
 /// What a pure crate must not depend on.
 const IMPURE: &[&str] = &[

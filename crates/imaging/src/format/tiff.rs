@@ -1,0 +1,160 @@
+//! TIFF, by the `tiff` crate: the first page.
+
+use std::io::Cursor;
+
+use tiff::ColorType;
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::Tag;
+
+use super::{Format, Raw, check_size, inks_to_rgb, over_black, repack};
+use crate::exif::Orientation;
+use crate::{ImageError, MAX_PIXELS, Picture};
+
+/// Bytes a pixel that are decoded at most: four samples of 16 bits.
+const MAX_PIXEL_BYTES: u64 = 8;
+/// Pages that are counted; a file with more says so many.
+const MAX_PAGES: u32 = 1_000;
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size =
+        usize::try_from(MAX_PIXELS * MAX_PIXEL_BYTES).unwrap_or(usize::MAX);
+    limits.intermediate_buffer_size = bytes.len();
+    limits.ifd_value_size = 1 << 20;
+    let mut decoder = Decoder::new(Cursor::new(bytes))
+        .map_err(refused)?
+        .with_limits(limits);
+    let (width, height) = decoder.dimensions().map_err(refused)?;
+    check_size(Format::Tiff, width, height)?;
+    let colour = decoder.colortype().map_err(refused)?;
+    let orientation = decoder
+        .find_tag_unsigned::<u16>(Tag::Orientation)
+        .ok()
+        .flatten()
+        .map_or(Orientation::default(), Orientation::of_tag);
+
+    let layout = decoder.image_buffer_layout().map_err(refused)?;
+    if layout.planes > 1 {
+        return Err(ImageError::unsupported(
+            Format::Tiff,
+            "each channel in a plane of its own",
+            "save it with interleaved channels, or as PNG",
+        ));
+    }
+    let samples = to_8_bits(decoder.read_image().map_err(refused)?, colour, width)?;
+    let picture = picture(colour, width, height, samples)?;
+    let mut frames = 1;
+    while frames < MAX_PAGES && decoder.more_images() && decoder.next_image().is_ok() {
+        frames += 1;
+    }
+    let oddity = match colour {
+        ColorType::CMYK(_) | ColorType::CMYKA(_) => Some("four inks (CMYK)"),
+        _ if colour.bit_depth() == 1 => Some("one bit a pixel"),
+        _ if frames > 1 => Some("several pages"),
+        _ => None,
+    };
+    Ok(Raw {
+        picture,
+        orientation,
+        frames,
+        oddity,
+    })
+}
+
+fn refused(error: tiff::TiffError) -> ImageError {
+    match error {
+        tiff::TiffError::UnsupportedError(what) => ImageError::unsupported(
+            Format::Tiff,
+            &what.to_string(),
+            "save it uncompressed in greyscale or RGB, or as PNG",
+        ),
+        tiff::TiffError::LimitsExceeded => ImageError::unsupported(
+            Format::Tiff,
+            "more bytes a pixel than are decoded",
+            "save it with 8 or 16 bits a sample",
+        ),
+        other => ImageError::damaged(Format::Tiff, other),
+    }
+}
+
+/// All samples in 8 bits; of 16 the upper half, as of PNG.
+fn to_8_bits(
+    samples: DecodingResult,
+    colour: ColorType,
+    width: u32,
+) -> Result<Vec<u8>, ImageError> {
+    match samples {
+        DecodingResult::U8(bytes) => match colour.bit_depth() {
+            8 => Ok(bytes),
+            bits @ (1 | 2 | 4) => Ok(unpack(&bytes, bits, colour.num_samples(), width)),
+            _ => Err(odd_samples()),
+        },
+        DecodingResult::U16(samples) if colour.bit_depth() == 16 => Ok(samples
+            .iter()
+            .map(|sample| sample.to_be_bytes()[0])
+            .collect()),
+        _ => Err(odd_samples()),
+    }
+}
+
+fn odd_samples() -> ImageError {
+    ImageError::unsupported(
+        Format::Tiff,
+        "samples that are signed, floating point or of an unusual width",
+        "save it with 8 or 16 unsigned bits a sample",
+    )
+}
+
+/// Samples of fewer than 8 bits, each row padded to a whole byte, spread over 0 to 255.
+fn unpack(packed: &[u8], bits: u8, channels: u16, width: u32) -> Vec<u8> {
+    let per_byte = usize::from(8 / bits);
+    let mask = u8::MAX >> (8 - bits);
+    let row_samples = width as usize * usize::from(channels);
+    packed
+        .chunks(row_samples.div_ceil(per_byte).max(1))
+        .flat_map(|row| {
+            row.iter()
+                .flat_map(|byte| {
+                    (0..per_byte).map(move |index| {
+                        let shift = 8 - bits * (index.to_le_bytes()[0] + 1);
+                        ((byte >> shift) & mask) * (u8::MAX / mask)
+                    })
+                })
+                .take(row_samples)
+        })
+        .collect()
+}
+
+fn picture(
+    colour: ColorType,
+    width: u32,
+    height: u32,
+    samples: Vec<u8>,
+) -> Result<Picture, ImageError> {
+    let picture = match colour {
+        ColorType::Gray(_) => Picture::grey(width, height, samples),
+        ColorType::RGB(_) => Picture::rgb(width, height, samples),
+        ColorType::Multiband { num_samples: 2, .. } => {
+            Picture::grey(width, height, repack(samples, |[grey, _]: [u8; 2]| [grey]))
+        }
+        ColorType::GrayA(_) => {
+            let grey = repack(samples, |[grey, alpha]| [over_black(grey, alpha)]);
+            Picture::grey(width, height, grey)
+        }
+        ColorType::RGBA(_) => {
+            let rgb = repack(samples, |[red, green, blue, alpha]| {
+                [red, green, blue].map(|sample| over_black(sample, alpha))
+            });
+            Picture::rgb(width, height, rgb)
+        }
+        ColorType::CMYK(_) => Picture::rgb(width, height, repack(samples, inks_to_rgb)),
+        _ => {
+            return Err(ImageError::unsupported(
+                Format::Tiff,
+                "an unusual colour space or number of channels",
+                "save it in greyscale or RGB, or as PNG",
+            ));
+        }
+    };
+    picture.ok_or_else(|| ImageError::damaged(Format::Tiff, "samples are missing"))
+}
