@@ -14,6 +14,7 @@
 mod client;
 mod error;
 mod forms;
+mod picture;
 mod request;
 mod response;
 mod secret;
@@ -22,6 +23,7 @@ mod suggestion;
 pub use client::{Call, Client, Envelope, Event, Progress, Reply, channel};
 pub use error::{ApiError, ErrorKind};
 pub use forms::blood_pressure;
+pub use picture::{ClassifiedView, PictureView};
 pub use request::{Auth, ExportFormat, NewPatient, Request, Right, Role, Stoppable};
 pub use response::{
     AtView, AttachmentView, AuditRow, ClinicView, ConcernView, ConcernWriter, ConflictChoice,

@@ -244,6 +244,14 @@ pub enum Request {
         /// Why.
         why: Option<String>,
     },
+    /// Has the image model look at a file on the node's machine. With a patient, what it says is written into the
+    /// record's log as a suggestion. → `Classified`
+    Classify {
+        /// The file, as an absolute path.
+        path: PathBuf,
+        /// Whose image it is, if that is to be noted.
+        patient: Option<String>,
+    },
     /// Writes what a model said into a record's log, as a suggestion. → `Added`, with the suggestion's id
     Infer {
         /// Whose record.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Right, Role};
 use crate::secret::SessionToken;
+use crate::picture::ClassifiedView;
 use crate::suggestion::{ImagesView, SuggestionView, SuggestionsView};
 
 /// Everything that can be answered; which request gets which is said at [`crate::Request`].
@@ -44,6 +45,8 @@ pub enum Response {
     Conflicts(ConflictsView),
     /// Records that may be of the same person, the likeliest first.
     Duplicates(Vec<DuplicateView>),
+    /// An image that a model looked at.
+    Classified(Box<ClassifiedView>),
     /// What models suggested.
     Suggestions(SuggestionsView),
     /// Images by category.

@@ -1,0 +1,250 @@
+//! The image classifier at work: a file is decoded in the sandbox and classified here; what was said can become a suggestion.
+//!
+//! Not here: the network ([`salus_models`]), the decoders ([`salus_imaging`]), and what a clinician makes of an answer
+//! ([`crate::core`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use salus_api::{
+    ApiError, ClassifiedView, ErrorKind, Inference, InferenceOutput, InputName, ModelName,
+    PictureView,
+};
+use salus_imaging::{DecodeOptions, Format, HeatMap, ImageError, Picture, overlay};
+use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
+use salus_models::registry::Registry;
+use salus_models::{Manifest, ModelError};
+use salus_sandbox::SandboxError;
+
+use crate::folder::read_bounded;
+use crate::hostile;
+
+/// The model's name, and the component's.
+pub const NAME: &str = "imaging";
+/// Categories that are told of one image.
+pub const TOLD: usize = 5;
+/// Longest side of a picture that goes to a screen, pixels: more than a terminal's cells show.
+const PREVIEW_SIDE: u32 = 256;
+/// Longest side of the picture under a heat map that is written to a file, pixels.
+const HEATMAP_SIDE: u32 = 1024;
+/// How much of the picture the heat covers where it is hottest.
+const OPACITY: f32 = 0.5;
+/// The folder of a clinic's own models, in its data folder.
+const MODELS_FOLDER: &str = "models";
+
+/// Where models are looked for: a folder that was named, the clinic's own, and those in the program.
+pub fn registry(named: Option<&Path>, data_dir: Option<&Path>) -> Registry {
+    let own = data_dir.map(|folder| folder.join(MODELS_FOLDER));
+    Registry::new(named.map(Path::to_path_buf).into_iter().chain(own).collect())
+}
+
+/// Where a model that this clinic trains goes, unless it says otherwise.
+pub fn own_model(data_dir: &Path, name: &str) -> PathBuf {
+    data_dir.join(MODELS_FOLDER).join(name)
+}
+
+/// A classifier that is read when it is first needed, and kept.
+#[derive(Default)]
+pub struct OnDemand(Mutex<Option<Arc<Classifier>>>);
+
+impl OnDemand {
+    /// The classifier.
+    pub fn get(&self, data_dir: &Path) -> Result<Arc<Classifier>, ApiError> {
+        // A panic while a model was read leaves nothing half-done behind.
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(classifier) = &*held {
+            return Ok(Arc::clone(classifier));
+        }
+        let classifier = Arc::new(open(&registry(None, Some(data_dir)))?);
+        *held = Some(Arc::clone(&classifier));
+        Ok(classifier)
+    }
+}
+
+/// Reads the classifier, on all processors.
+pub fn open(registry: &Registry) -> Result<Classifier, ApiError> {
+    registry
+        .find(NAME)
+        .and_then(|entry| entry.load(None))
+        .map_err(|error| model_error(&error))
+}
+
+/// An image file that was read and decoded for a classifier.
+pub struct Scan {
+    /// The file's name without folders.
+    pub name: String,
+    /// What it is, by its content.
+    pub format: Format,
+    /// BLAKE3 of its bytes.
+    pub hash: blake3::Hash,
+    /// Grey levels, as large as the classifier wants them.
+    pub levels: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl Scan {
+    /// Reads and decodes a file for this classifier.
+    pub fn read(path: &Path, manifest: &Manifest) -> Result<Self, ApiError> {
+        let bytes = read_bounded(path, salus_imaging::MAX_FILE_BYTES as u64)?;
+        let side = u32::try_from(manifest.preprocessing.side).unwrap_or(u32::MAX);
+        let mut decoded = decode(&bytes, &DecodeOptions::classifier(side, side), path)?;
+        let picture = decoded.pictures.pop();
+        let levels = picture.map(Picture::into_grey).map(|p| p.bytes().to_vec());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            name: name.into_owned(),
+            format: decoded.format,
+            hash: blake3::hash(&bytes),
+            levels: levels.unwrap_or_default(),
+            bytes,
+        })
+    }
+
+    /// The picture itself, in grey, with its longer side at most so many pixels.
+    fn picture(&self, max_side: u32) -> Result<Picture, ApiError> {
+        let options = DecodeOptions {
+            grey: true,
+            scans_only: true,
+            ..DecodeOptions::preview(max_side)
+        };
+        let mut decoded = decode(&self.bytes, &options, Path::new(&self.name))?;
+        decoded
+            .pictures
+            .pop()
+            .ok_or_else(|| ApiError::failed(format!("{} holds no picture", self.name)))
+    }
+
+    /// Drops the file's bytes where no picture is wanted any more.
+    pub fn without_bytes(mut self) -> Self {
+        self.bytes = Vec::new();
+        self
+    }
+}
+
+fn decode(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    path: &Path,
+) -> Result<salus_imaging::Decoded, ApiError> {
+    let request = salus_imaging::request(bytes, options);
+    let name = path.display();
+    let refused = |error: ImageError| ApiError::failed(format!("{name}: {error}"));
+    match hostile::image_sandbox().run(salus_imaging::JOB, &request) {
+        Ok(response) => salus_imaging::read_response(&response).map_err(refused),
+        Err(
+            error @ (SandboxError::Unavailable(_)
+            | SandboxError::NotAWorker
+            | SandboxError::UnknownJob(_)),
+        ) => Err(ApiError::failed(format!("{name}: {error}"))
+            .hint("images are decoded in a process of their own; let this user start one")),
+        Err(error) => Err(ApiError::failed(format!("{name}: {error}"))
+            .hint("the file is damaged or made to break readers; export the image again")),
+    }
+}
+
+/// Where an answer comes from, over the picture.
+pub fn heat_picture(classifier: &Classifier, scan: &Scan, category: usize, max_side: u32) -> Result<(Picture, Picture), ApiError> {
+    let heat = classifier
+        .fine_heat(&scan.levels, category)
+        .map_err(|error| model_error(&error))?;
+    let side = u32::try_from(heat.side).unwrap_or(0);
+    let map = HeatMap {
+        width: side,
+        height: side,
+        weights: heat.bounded(),
+    };
+    let picture = scan.picture(max_side)?;
+    let over = overlay(&picture, &map, OPACITY);
+    Ok((picture, over))
+}
+
+/// The heat map as a PNG file's bytes.
+pub fn heat_png(
+    classifier: &Classifier,
+    scan: &Scan,
+    said: &Classification,
+) -> Result<Vec<u8>, ApiError> {
+    let best = said.order.first().copied().unwrap_or(0);
+    let (_, over) = heat_picture(classifier, scan, best, HEATMAP_SIDE)?;
+    Ok(salus_imaging::encode_png(&over))
+}
+
+/// What was said, for people: "not assessed" with why, or nothing where it was assessed.
+pub fn doubt(said: &Classification) -> Option<&'static str> {
+    Some(match said.doubt? {
+        Doubt::Unlike => "the image is unlike those that the model was trained on",
+        Doubt::Undecided => "no category is likely enough",
+        Doubt::Blank => "the image is blank, or nearly",
+    })
+}
+
+/// What was said, as it goes into a record's log.
+pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inference {
+    let outputs = said.top.iter().take(TOLD).map(|ranked| InferenceOutput {
+        what: "category".to_owned(),
+        label: ranked.label.clone(),
+        p: Some(ranked.p),
+        note: manifest.unreliable.get(&ranked.label).cloned(),
+    });
+    Inference {
+        component: NAME.to_owned(),
+        model: ModelName {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            weights: manifest.weights.blake3.clone(),
+        },
+        input: InputName {
+            hash: scan.hash.to_hex().to_string(),
+            media_type: scan.format.media_type().to_owned(),
+            name: scan.name.clone(),
+        },
+        outputs: outputs.collect(),
+        uncertain: said.uncertain(),
+        distance: Some(said.distance.score / manifest.thresholds.distance),
+        explanation: doubt(said).unwrap_or_default().to_owned(),
+    }
+}
+
+/// Reads, classifies and shows a file: what a screen needs.
+pub fn look(classifier: &Classifier, path: &Path) -> Result<ClassifiedView, ApiError> {
+    let began = Instant::now();
+    let scan = Scan::read(path, classifier.manifest())?;
+    let said = classifier
+        .classify_square(&scan.levels, ClassifyOptions::default())
+        .map_err(|error| model_error(&error))?;
+    let ms = began.elapsed().as_secs_f64() * 1000.0;
+    let best = said.order.first().copied().unwrap_or(0);
+    let (picture, over) = heat_picture(classifier, &scan, best, PREVIEW_SIDE)?;
+    Ok(ClassifiedView {
+        inference: inference(classifier.manifest(), &scan, &said),
+        ms,
+        picture: view(picture),
+        heat: (!said.uncertain()).then(|| view(over)),
+        suggestion: None,
+    })
+}
+
+fn view(picture: Picture) -> PictureView {
+    let picture = picture.into_rgb();
+    PictureView {
+        width: picture.width,
+        height: picture.height,
+        rgb: picture.bytes().to_vec(),
+    }
+}
+
+/// What went wrong with a model, with its kind and what to do.
+pub fn model_error(error: &ModelError) -> ApiError {
+    let kind = match error {
+        ModelError::HashMismatch { .. } => ErrorKind::Integrity,
+        ModelError::Unknown { .. } => ErrorKind::NotFound,
+        ModelError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            ErrorKind::NotFound
+        }
+        ModelError::Settings(_) => ErrorKind::Usage,
+        _ => ErrorKind::Failed,
+    };
+    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+    ApiError::new(kind, format!("{error}{}", source.unwrap_or_default()))
+}
