@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use salus_sandbox::{Config, Job, Sandbox};
 
@@ -9,26 +10,54 @@ use salus_sandbox::{Config, Job, Sandbox};
 pub const RECORD_TRIAL: &str = "record-trial";
 
 /// What a worker can be asked for.
-static JOBS: [Job; 1] = [Job {
-    name: RECORD_TRIAL,
-    run: salus_record::trial_job,
-}];
+static JOBS: [Job; 2] = [
+    Job {
+        name: RECORD_TRIAL,
+        run: salus_record::trial_job,
+    },
+    Job {
+        name: salus_imaging::JOB,
+        run: salus_imaging::job,
+    },
+];
+
+/// How long one image may take to decode. The largest that are decoded take two or three seconds; the rest is for a busy machine.
+const IMAGE_TIME: Duration = Duration::from_secs(20);
 
 /// Set where this program serves as its own worker; a test's program does not.
 static ISOLATED: OnceLock<Arc<Sandbox>> = OnceLock::new();
+/// The same for images, which may take more.
+static ISOLATED_IMAGES: OnceLock<Arc<Sandbox>> = OnceLock::new();
 
 /// The first thing in `main`: serves as a worker where this process was started as one; otherwise workers are to be had from now on.
 pub fn serve_if_worker() -> Option<ExitCode> {
     let code = salus_sandbox::serve_if_worker(&JOBS);
     if code.is_none() {
         ISOLATED.get_or_init(|| Arc::new(Sandbox::new(Config::default())));
+        let images = Config {
+            memory_bytes: salus_imaging::JOB_MEMORY_BYTES,
+            time: IMAGE_TIME,
+            max_request_bytes: salus_imaging::MAX_REQUEST_BYTES,
+            max_response_bytes: salus_imaging::MAX_RESPONSE_BYTES,
+            ..Config::default()
+        };
+        ISOLATED_IMAGES.get_or_init(|| Arc::new(Sandbox::new(images)));
     }
     code
 }
 
 /// Where hostile bytes are parsed: in a child process, or in this one where the program never called [`serve_if_worker`].
 pub fn sandbox() -> Arc<Sandbox> {
-    ISOLATED
+    or_here(&ISOLATED)
+}
+
+/// Where images are decoded: as [`sandbox`], with more memory and time.
+pub fn image_sandbox() -> Arc<Sandbox> {
+    or_here(&ISOLATED_IMAGES)
+}
+
+fn or_here(isolated: &OnceLock<Arc<Sandbox>>) -> Arc<Sandbox> {
+    isolated
         .get()
         .cloned()
         .unwrap_or_else(|| Arc::new(Sandbox::without_isolation(&JOBS)))

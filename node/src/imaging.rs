@@ -179,6 +179,15 @@ pub fn doubt(said: &Classification) -> Option<&'static str> {
     })
 }
 
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Png => "image/png",
+        Format::Jpeg => "image/jpeg",
+        Format::Tiff => "image/tiff",
+        Format::Dicom => "application/dicom",
+    }
+}
+
 /// What was said, as it goes into a record's log.
 pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inference {
     let outputs = said.top.iter().take(TOLD).map(|ranked| InferenceOutput {
@@ -196,7 +205,7 @@ pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inf
         },
         input: InputName {
             hash: scan.hash.to_hex().to_string(),
-            media_type: scan.format.media_type().to_owned(),
+            media_type: media_type(scan.format).to_owned(),
             name: scan.name.clone(),
         },
         outputs: outputs.collect(),

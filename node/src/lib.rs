@@ -15,6 +15,7 @@ pub mod demo;
 pub mod doctor;
 pub mod folder;
 pub mod hostile;
+pub mod imaging;
 pub mod made_up;
 pub mod network;
 pub mod node;

@@ -90,6 +90,8 @@ pub struct Node {
     notices: mpsc::UnboundedSender<Notice>,
     digest: Arc<Notify>,
     working: Mutex<usize>,
+    /// The image classifier, once somebody asked for it.
+    pub imaging: crate::imaging::OnDemand,
     _held: FolderLock,
 }
 
@@ -118,6 +120,7 @@ impl Node {
             notices,
             digest: Arc::new(Notify::new()),
             working: Mutex::new(0),
+            imaging: crate::imaging::OnDemand::default(),
             _held: held,
         });
         tokio::spawn(hear(Arc::downgrade(&node), heard));

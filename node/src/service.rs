@@ -143,9 +143,36 @@ async fn answer(
             clinic,
             right,
         } => grant(node, who, patient, clinic, right).await,
+        Request::Classify { path, patient } => classify(node, who, path, patient).await,
         Request::AuditVerify { patient } => verify(node, patient, replies).await,
         other => core(node, move |core| simple(core, &who, other)).await,
     }
+}
+
+/// Classifies an image; where a patient is named, what was said is written into the record's log before it is shown.
+async fn classify(
+    node: &Arc<Node>,
+    who: Staff,
+    path: PathBuf,
+    patient: Option<String>,
+) -> Result<Response, ApiError> {
+    let looking = Arc::clone(node);
+    let mut view = blocking(move || {
+        let classifier = looking.imaging.get(looking.folder.root())?;
+        crate::imaging::look(&classifier, &path)
+    })
+    .await?;
+    if let Some(patient) = patient {
+        let inference = view.inference.clone();
+        let id = node
+            .with_core(move |core| {
+                let log = core.patient(&patient)?;
+                core.infer(&who, log, inference)
+            })
+            .await?;
+        view.suggestion = Some(id.to_string());
+    }
+    Ok(Response::Classified(Box::new(view)))
 }
 
 async fn core(

@@ -15,7 +15,7 @@ pub use add::{
     Add, AllergyArgs, ConditionArgs, EncounterArgs, ImmunizationArgs, MedicationArgs,
     ObservationArgs, ProcedureArgs,
 };
-pub use ai::{Ai, FindImages, Images};
+pub use ai::{Ai, ClassifyArgs, EvalArgs, FindImages, Images, Licence, ModelName, Models, TrainArgs};
 pub use values::{Color, Form, Grantable, Network, Sex, StaffRole, StoppableKind};
 
 /// Peer-to-peer medical records: every clinic keeps its patients' records on its own disk and works without a network.
@@ -137,6 +137,9 @@ pub enum Command {
     /// What models suggest, and what clinicians make of it
     #[command(subcommand)]
     Ai(Ai),
+    /// Models: what they are, whether they are whole, how good, and training
+    #[command(subcommand)]
+    Models(Models),
     /// Images that models saw
     #[command(subcommand)]
     Images(Images),

@@ -13,7 +13,7 @@ use super::exit::{Outcome, Stop, file_error};
 use super::output::Out;
 use super::secrets;
 use super::session::{Caller, Desk};
-use super::{files, import, items, proof, render, sync, time};
+use super::{classify, files, import, items, proof, render, sync, time};
 
 /// Longest note that is read from standard input, bytes; what one change of a record may hold.
 const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -67,6 +67,9 @@ pub async fn run(
         Command::Patient(Patient::Resolve(args)) => {
             let request = resolve(args, &caller).await?;
             show(command, &caller.call(request).await?, out)
+        }
+        Command::Ai(Ai::Classify(args)) => {
+            classify::classify(args, Some(desk.folder), Some(&caller), out).await
         }
         Command::Audit(Audit::Prove(args)) => proof::prove(args, &caller, desk, out).await,
         // Commands without a node never come here: `cli::dispatch` tells them apart.
@@ -123,7 +126,7 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
             entry: entry.clone(),
             why: why.clone(),
         },
-        Command::Ai(ai) => self::ai(ai),
+        Command::Ai(ai) => return Ok(self::ai(ai)),
         Command::Images(Images::Find(FindImages { category, patient })) => Request::FindImages {
             category: category.clone(),
             patient: patient.clone(),
@@ -142,8 +145,9 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
     }))
 }
 
-fn ai(command: &Ai) -> Request {
-    match command {
+fn ai(command: &Ai) -> Option<Request> {
+    Some(match command {
+        Ai::Classify(_) => return None,
         Ai::Suggestions(arg) => Request::Suggestions {
             patient: arg.patient.clone(),
         },
@@ -165,7 +169,7 @@ fn ai(command: &Ai) -> Request {
             suggestion: suggestion.clone(),
             why: why.clone(),
         },
-    }
+    })
 }
 
 fn patient(command: &Patient) -> Result<Option<Request>, ApiError> {

@@ -8,6 +8,7 @@
 //! uncleaned ([`output`]); nothing is echoed, logged or kept of a passphrase.
 
 mod args;
+mod classify;
 mod codes;
 mod commands;
 mod exit;
@@ -19,6 +20,7 @@ mod interrupt;
 mod items;
 mod json;
 mod local;
+mod models;
 mod output;
 mod progress;
 mod proof;
@@ -37,7 +39,7 @@ use std::io::Write;
 use clap::{CommandFactory, Parser};
 use salus_api::{ApiError, Auth, ErrorKind, Problem, Response, VerifyReport};
 
-use self::args::{Audit, Cli, Command, Global};
+use self::args::{Ai, Audit, Cli, Command, Global};
 use self::exit::{Exit, Outcome, Stop};
 use self::interrupt::Interrupt;
 use self::output::Out;
@@ -89,6 +91,15 @@ async fn dispatch(cli: &Cli, around: &Surroundings, out: &mut Out) -> Outcome {
         }) => proof::check(proof, clinic.as_deref(), against.as_deref(), out),
         Command::Node(args) => local::node(args, global, around, &mut interrupt, out).await,
         Command::Demo(args) => interrupt.or(local::demo(args, out)).await?,
+        Command::Models(command) => {
+            let work = models::models(command, global, out);
+            interrupt.or(work).await?
+        }
+        Command::Ai(Ai::Classify(args)) if args.patient.is_none() => {
+            let folder = global.folder().ok();
+            let work = classify::classify(args, folder.as_deref(), None, out);
+            interrupt.or(work).await?
+        }
         Command::Bench(args) => interrupt.or(local::bench(args, out)).await?,
         command => on_node(command, global, around, &mut interrupt, out).await,
     }
