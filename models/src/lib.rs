@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod imaging;
 pub mod manifest;
 pub mod metrics;
+pub mod registry;
 pub mod weights;
 pub use error::ModelError;
 

@@ -1,13 +1,14 @@
 //! A picture in, categories with calibrated probabilities out, or "not assessed".
 
-use rayon::prelude::*;
+use candle_core::Tensor;
 use salus_imaging::Picture;
+use salus_kernels::{Config, MobileNetV2};
 use serde::Serialize;
 
-use super::dataset::{Dataset, Squares};
-use super::network::{Network, Output};
+use super::dataset::{Dataset, Item, Squares};
+use super::network::{Architecture, Network};
 use super::ood::{Distance, Distances};
-use super::preprocess::square;
+use super::preprocess::{Preprocessing, square};
 use crate::ModelError;
 use crate::calibration::softmax;
 use crate::manifest::Manifest;
@@ -80,23 +81,45 @@ pub struct ClassifyOptions {
 /// Grey levels whose standard deviation is below this are no picture (of 255; a scan of air has more noise than that).
 const BLANK_DEVIATION: f64 = 2.0;
 
+/// Images that go through the network at once.
+const BATCH: usize = 16;
+
+/// What runs the network.
+enum Engine {
+    /// The kernels' packed network: MobileNetV2 1.0 at 224 pixels, values in [-1, 1].
+    Packed(Box<MobileNetV2>),
+    /// Any other size.
+    Fused(Box<Network>),
+}
+
 /// A loaded model.
-#[derive(Debug)]
 pub struct Classifier {
     manifest: Manifest,
-    network: Network,
+    engine: Engine,
     usual: Distances,
-    /// `[categories][embedding]`.
-    head: Vec<Vec<f32>>,
+    /// `[categories][embedding]` and `[categories]`.
+    head: (Vec<Vec<f32>>, Vec<f32>),
+}
+
+impl std::fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Manifest { name, version, .. } = &self.manifest;
+        write!(f, "Classifier({name} {version})")
+    }
 }
 
 impl Classifier {
-    /// Of a manifest and its weights, whose hash is compared first.
+    /// Of a manifest and its weights, whose hash is compared first. It runs on `threads` threads, the caller's among
+    /// them; by default as many as the processor has.
     ///
     /// # Errors
     ///
     /// Weights that are not those of the manifest, or not of its network.
-    pub fn new(manifest: Manifest, weights: &[u8]) -> Result<Self, ModelError> {
+    pub fn new(
+        manifest: Manifest,
+        weights: &[u8],
+        threads: Option<usize>,
+    ) -> Result<Self, ModelError> {
         let found = blake3::hash(weights).to_hex().to_string();
         if found != manifest.weights.blake3 {
             return Err(ModelError::HashMismatch {
@@ -106,11 +129,30 @@ impl Classifier {
         }
         let mut tensors = weights::parse(weights)?;
         let usual = Distances::take(&mut tensors, manifest.usual, manifest.categories.len())?;
-        let network = Network::new(manifest.architecture, tensors)?;
-        let head = network.head_weight().to_vec2()?;
+        let architecture = manifest.architecture;
+        let network = Network::new(architecture, tensors.clone())?;
+        let head = (
+            network.head_weight().to_vec2()?,
+            network.head_bias().to_vec1()?,
+        );
+        let preprocessing = manifest.preprocessing;
+        let packed = architecture == Architecture::standard(architecture.categories)
+            && preprocessing == Preprocessing::standard(architecture.input_px);
+        let engine = if packed {
+            let mut config = Config::default();
+            if let Some(threads) = threads {
+                config.threads = threads.max(1);
+            }
+            let tensors = tensors.into_iter().collect();
+            let packed = MobileNetV2::new(&tensors, config)
+                .map_err(|error| ModelError::Weights(error.to_string()))?;
+            Engine::Packed(Box::new(packed))
+        } else {
+            Engine::Fused(Box::new(network))
+        };
         Ok(Classifier {
             manifest,
-            network,
+            engine,
             usual,
             head,
         })
@@ -121,14 +163,9 @@ impl Classifier {
         &self.manifest
     }
 
-    /// The network, for comparisons.
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
     /// The head's weights of a category.
     pub(super) fn head_of(&self, category: usize) -> Option<&[f32]> {
-        self.head.get(category).map(Vec::as_slice)
+        self.head.0.get(category).map(Vec::as_slice)
     }
 
     /// Classifies a picture of any size.
@@ -145,7 +182,7 @@ impl Classifier {
         self.classify_square(&levels, options)
     }
 
-    /// Classifies a square picture of the input's size: [`square`] gives one.
+    /// Classifies a square picture of the input's size: [`square`] gives one, and so does a decoder that is asked for it.
     ///
     /// # Errors
     ///
@@ -155,37 +192,67 @@ impl Classifier {
         levels: &[u8],
         options: ClassifyOptions,
     ) -> Result<Classification, ModelError> {
-        let side = self.manifest.preprocessing.side;
-        let mirrored: Vec<u8>;
-        let mut views = vec![levels];
-        if options.mirror {
-            mirrored = levels
-                .chunks(side)
-                .flat_map(|row| row.iter().rev().copied())
-                .collect();
-            views.push(&mirrored);
+        self.classify_squares(&[levels], options)?
+            .pop()
+            .ok_or_else(|| ModelError::Picture("there is none".to_owned()))
+    }
+
+    /// Classifies square pictures of the input's size, some at once, which is faster than one by one.
+    ///
+    /// # Errors
+    ///
+    /// Another number of levels.
+    pub fn classify_squares(
+        &self,
+        squares: &[&[u8]],
+        options: ClassifyOptions,
+    ) -> Result<Vec<Classification>, ModelError> {
+        let mut all = Vec::with_capacity(squares.len());
+        for squares in squares.chunks(BATCH) {
+            let features = self.features(squares)?;
+            let mirrored = if options.mirror {
+                let side = self.manifest.preprocessing.side;
+                let mirrored: Vec<Vec<u8>> =
+                    squares.iter().map(|levels| mirror(levels, side)).collect();
+                let views: Vec<&[u8]> = mirrored.iter().map(Vec::as_slice).collect();
+                Some(self.features(&views)?.embeddings)
+            } else {
+                None
+            };
+            for (index, levels) in squares.iter().enumerate() {
+                let embedding = features.embeddings[index].clone();
+                let other = mirrored.as_ref().map(|mirrored| mirrored[index].as_slice());
+                let map = features.map_of(index)?;
+                all.push(self.judge(levels, embedding, other, map)?);
+            }
         }
-        let output = self.run(&views)?;
-        let mut logits = output.logits.to_vec2::<f32>()?;
-        let embedding = output.embedding.get(0)?.to_vec1::<f32>()?;
+        Ok(all)
+    }
+
+    fn judge(
+        &self,
+        levels: &[u8],
+        embedding: Vec<f32>,
+        mirrored: Option<&[f32]>,
+        map: Map,
+    ) -> Result<Classification, ModelError> {
+        let logits = self.logits(&embedding);
         let temperature = self.manifest.temperature;
-        let mut p = vec![0.0; self.manifest.categories.len()];
-        for view in &logits {
-            for (sum, value) in p.iter_mut().zip(softmax(view, temperature)) {
-                *sum += value / logits.len() as f64;
+        let mut p = softmax(&logits, temperature);
+        if let Some(mirrored) = mirrored {
+            for (p, other) in p.iter_mut().zip(softmax(&self.logits(mirrored), temperature)) {
+                *p = (*p + other) / 2.0;
             }
         }
         let mut order: Vec<usize> = (0..p.len()).collect();
         order.sort_by(|a, b| p[*b].total_cmp(&p[*a]).then(a.cmp(b)));
         let distance = self.usual.of(&embedding)?;
+        let thresholds = self.manifest.thresholds;
         let doubt = if deviation(levels) < BLANK_DEVIATION {
             Some(Doubt::Blank)
-        } else if distance.score > self.manifest.thresholds.distance {
+        } else if distance.score > thresholds.distance {
             Some(Doubt::Unlike)
-        } else if order
-            .first()
-            .is_none_or(|best| p[*best] < self.manifest.thresholds.probability)
-        {
+        } else if order.first().is_none_or(|best| p[*best] < thresholds.probability) {
             Some(Doubt::Undecided)
         } else {
             None
@@ -202,17 +269,45 @@ impl Classifier {
             doubt,
             distance,
             embedding,
-            logits: logits.swap_remove(0),
-            map: Map {
-                side: output.map.dim(2)?,
-                values: output.map.get(0)?.flatten_all()?.to_vec1()?,
-            },
+            logits,
+            map,
         })
     }
 
-    fn run(&self, squares: &[&[u8]]) -> Result<Output, ModelError> {
-        let input = self.manifest.preprocessing.tensor(squares)?;
-        Ok(self.network.forward_fused(&input)?)
+    /// Before the softmax, not calibrated.
+    pub(super) fn logits(&self, embedding: &[f32]) -> Vec<f32> {
+        let (weights, bias) = &self.head;
+        weights
+            .iter()
+            .zip(bias)
+            .map(|(row, bias)| bias + row.iter().zip(embedding).map(|(w, v)| w * v).sum::<f32>())
+            .collect()
+    }
+
+    /// Last maps and embeddings of square pictures.
+    pub(super) fn features(&self, squares: &[&[u8]]) -> Result<Features, ModelError> {
+        let preprocessing = self.manifest.preprocessing;
+        let area = preprocessing.side * preprocessing.side;
+        if let Some(square) = squares.iter().find(|square| square.len() != area) {
+            return Err(ModelError::Picture(format!(
+                "{} pixels instead of {area}",
+                square.len()
+            )));
+        }
+        let (maps, embeddings) = match &self.engine {
+            Engine::Packed(network) => {
+                let features = network.grey(&squares.concat())?;
+                (features.map, features.pooled)
+            }
+            Engine::Fused(network) => {
+                let output = network.forward_fused(&preprocessing.tensor(squares)?)?;
+                (output.map, output.embedding)
+            }
+        };
+        Ok(Features {
+            embeddings: embeddings.to_vec2()?,
+            maps,
+        })
     }
 
     /// Classifies all decoded images of a dataset and judges the answers; broken files are left out.
@@ -224,43 +319,72 @@ impl Classifier {
         &self,
         dataset: &Dataset,
         squares: &Squares,
+        options: ClassifyOptions,
         seed: u64,
     ) -> Result<(Evaluation, Vec<Judged>), ModelError> {
-        let judged: Vec<Option<Judged>> = dataset
+        let known: Vec<usize> = dataset
+            .categories
+            .iter()
+            .map(|name| {
+                let position = self.manifest.categories.iter().position(|known| known == name);
+                position.ok_or_else(|| {
+                    ModelError::Dataset(format!(
+                        "the model knows no category {name:?}; it knows {}",
+                        self.manifest.categories.join(", ")
+                    ))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let (items, views): (Vec<&Item>, Vec<&[u8]>) = dataset
             .items
-            .par_iter()
+            .iter()
             .zip(&squares.levels)
-            .map(|(item, levels)| {
-                let Some(levels) = levels.as_ref().and_then(|levels| levels.first()) else {
-                    return Ok(None);
-                };
-                let name = &dataset.categories[item.category];
-                let truth = self
-                    .manifest
-                    .categories
-                    .iter()
-                    .position(|category| category == name)
-                    .ok_or_else(|| {
-                        ModelError::Dataset(format!("the model knows no category {name:?}"))
-                    })?;
-                let said = self.classify_square(levels, ClassifyOptions::default())?;
+            .filter_map(|(item, levels)| Some((item, levels.as_ref()?.first()?.as_slice())))
+            .unzip();
+        let mut judged = Vec::with_capacity(items.len());
+        for (items, views) in items.chunks(BATCH).zip(views.chunks(BATCH)) {
+            let said = self.classify_squares(views, options)?;
+            for (item, said) in items.iter().zip(said) {
                 let mut p = vec![0.0; self.manifest.categories.len()];
                 for (category, ranked) in said.order.iter().zip(&said.top) {
                     p[*category] = ranked.p;
                 }
-                Ok(Some(Judged {
-                    truth,
+                judged.push(Judged {
+                    truth: known[item.category],
                     p,
                     group: item.group.clone(),
                     source: item.source.clone(),
                     refused: said.uncertain(),
-                }))
-            })
-            .collect::<Result<_, ModelError>>()?;
-        let judged: Vec<Judged> = judged.into_iter().flatten().collect();
+                });
+            }
+        }
         let evaluation = evaluate(&judged, &self.manifest.categories, seed);
         Ok((evaluation, judged))
     }
+}
+
+/// What the network gives for some pictures, before the head.
+pub(super) struct Features {
+    pub embeddings: Vec<Vec<f32>>,
+    /// `[n, embedding, side, side]`.
+    maps: Tensor,
+}
+
+impl Features {
+    pub(super) fn map_of(&self, index: usize) -> Result<Map, ModelError> {
+        Ok(Map {
+            side: self.maps.dim(2)?,
+            values: self.maps.get(index)?.flatten_all()?.to_vec1()?,
+        })
+    }
+}
+
+/// Left for right.
+fn mirror(levels: &[u8], side: usize) -> Vec<u8> {
+    levels
+        .chunks(side)
+        .flat_map(|row| row.iter().rev().copied())
+        .collect()
 }
 
 /// Standard deviation of grey levels.

@@ -108,6 +108,53 @@ fn before_activation(
     }
 }
 
+/// What a convolution passes back.
+pub(super) struct Gradients {
+    /// To its input, where that was asked for.
+    pub to_x: Option<Tensor>,
+    pub to_weight: Tensor,
+    pub to_bias: Tensor,
+}
+
+/// The gradients of [`dense`], from that of its output.
+pub(super) fn dense_gradients(
+    x: &Tensor,
+    weight: &Tensor,
+    output: &Tensor,
+    gradient: &Tensor,
+    activation: Activation,
+    to_x: bool,
+) -> Result<Gradients> {
+    let gradient = before_activation(activation, output, gradient)?;
+    Ok(Gradients {
+        to_x: to_x.then(|| gradient.matmul(weight)).transpose()?,
+        to_weight: gradient.t()?.matmul(x)?,
+        to_bias: gradient.apply_op1_no_bwd(&ColumnSums)?,
+    })
+}
+
+/// The gradients of [`depthwise`], from that of its output.
+pub(super) fn depthwise_gradients(
+    x: &Tensor,
+    weight: &Tensor,
+    output: &Tensor,
+    gradient: &Tensor,
+    stride: usize,
+    activation: Activation,
+    to_x: bool,
+) -> Result<Gradients> {
+    let (_, height, width, channels) = x.dims4()?;
+    let taps = Taps::new(height, width, channels, stride);
+    let gradient = before_activation(activation, output, gradient)?;
+    Ok(Gradients {
+        to_x: to_x
+            .then(|| gradient.apply_op2_no_bwd(&weight.contiguous()?, &DepthwiseToInput(taps)))
+            .transpose()?,
+        to_weight: x.apply_op2_no_bwd(&gradient, &DepthwiseToWeight(taps))?,
+        to_bias: gradient.apply_op1_no_bwd(&ColumnSums)?,
+    })
+}
+
 struct Dense {
     activation: Activation,
 }
@@ -158,18 +205,12 @@ impl CustomOp3 for Dense {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = before_activation(self.activation, output, gradient)?;
-        let to_x = if x.track_op() {
-            Some(gradient.matmul(weight)?)
-        } else {
-            None
-        };
-        if !weight.track_op() {
-            return Ok((to_x, None, None));
-        }
-        let to_weight = gradient.t()?.matmul(x)?;
-        let to_bias = gradient.apply_op1_no_bwd(&ColumnSums)?;
-        Ok((to_x, Some(to_weight), Some(to_bias)))
+        let gradients = dense_gradients(x, weight, output, gradient, self.activation, x.track_op())?;
+        Ok((
+            gradients.to_x,
+            Some(gradients.to_weight),
+            Some(gradients.to_bias),
+        ))
     }
 }
 
@@ -288,20 +329,20 @@ impl CustomOp3 for Depthwise {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (_, height, width, channels) = x.dims4()?;
-        let taps = Taps::new(height, width, channels, self.stride);
-        let gradient = before_activation(self.activation, output, gradient)?;
-        let to_x = if x.track_op() {
-            Some(gradient.apply_op2_no_bwd(&weight.contiguous()?, &DepthwiseToInput(taps))?)
-        } else {
-            None
-        };
-        if !weight.track_op() {
-            return Ok((to_x, None, None));
-        }
-        let to_weight = x.apply_op2_no_bwd(&gradient, &DepthwiseToWeight(taps))?;
-        let to_bias = gradient.apply_op1_no_bwd(&ColumnSums)?;
-        Ok((to_x, Some(to_weight), Some(to_bias)))
+        let gradients = depthwise_gradients(
+            x,
+            weight,
+            output,
+            gradient,
+            self.stride,
+            self.activation,
+            x.track_op(),
+        )?;
+        Ok((
+            gradients.to_x,
+            Some(gradients.to_weight),
+            Some(gradients.to_bias),
+        ))
     }
 }
 

@@ -1,6 +1,8 @@
 //! x
+mod backward;
 pub mod classifier;
 pub mod dataset;
+pub mod explain;
 pub mod fused;
 mod lanes;
 pub mod network;

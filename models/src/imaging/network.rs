@@ -191,14 +191,16 @@ impl BlockPlan {
 }
 
 #[derive(Debug, Clone)]
-struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
+pub(super) struct Convolution {
+    pub name: String,
+    pub weight: Tensor,
+    pub bias: Tensor,
 }
 
 impl Convolution {
     fn take(tensors: &mut Tensors, name: &str, shape: [usize; 4]) -> Result<Self, ModelError> {
         Ok(Convolution {
+            name: name.to_owned(),
             weight: take(tensors, &format!("{name}.weight"), &shape)?,
             bias: take(tensors, &format!("{name}.bias"), &shape[..1])?,
         })
@@ -216,8 +218,13 @@ impl Convolution {
             .broadcast_add(&self.bias.reshape((1, outputs, 1, 1))?)
     }
 
+    /// The weights of a depthwise convolution as `[9, channels]`.
+    pub fn taps(&self) -> TensorResult<Tensor> {
+        self.weight.flatten_from(1)?.t()?.contiguous()
+    }
+
     /// The weights of a 1x1 convolution as `[out, in]`.
-    fn matrix(&self) -> TensorResult<Tensor> {
+    pub fn matrix(&self) -> TensorResult<Tensor> {
         self.weight.flatten_from(1)
     }
 }
@@ -235,12 +242,12 @@ fn relu6(x: &Tensor) -> TensorResult<Tensor> {
 }
 
 #[derive(Debug, Clone)]
-struct Block {
-    expand: Option<Convolution>,
-    depthwise: Convolution,
-    project: Convolution,
-    stride: usize,
-    residual: bool,
+pub(super) struct Block {
+    pub expand: Option<Convolution>,
+    pub depthwise: Convolution,
+    pub project: Convolution,
+    pub stride: usize,
+    pub residual: bool,
 }
 
 impl Block {
@@ -273,7 +280,7 @@ impl Block {
         let hidden = expanded.dim(1)?;
         let filtered = fused::depthwise(
             &expanded.reshape((n, height, width, hidden))?,
-            &self.depthwise.weight.reshape((hidden, 9))?.t()?,
+            &self.depthwise.taps()?,
             &self.depthwise.bias,
             self.stride,
             Activation::Relu6,
@@ -311,8 +318,8 @@ pub struct Output {
 pub struct Network {
     architecture: Architecture,
     stem: Convolution,
-    blocks: Vec<Block>,
-    last: Convolution,
+    pub(super) blocks: Vec<Block>,
+    pub(super) last: Convolution,
     head_weight: Tensor,
     head_bias: Tensor,
 }
@@ -393,6 +400,11 @@ impl Network {
     /// The head's weights, `[categories, embedding]`.
     pub fn head_weight(&self) -> &Tensor {
         &self.head_weight
+    }
+
+    /// The head's bias, `[categories]`.
+    pub fn head_bias(&self) -> &Tensor {
+        &self.head_bias
     }
 
     /// With candle's own operations: `[n, 3, side, side]` to the output, on any device.
@@ -498,6 +510,7 @@ impl Network {
     pub fn to_device(&self, device: &Device) -> TensorResult<Self> {
         let convolution = |c: &Convolution| -> TensorResult<Convolution> {
             Ok(Convolution {
+                name: c.name.clone(),
                 weight: c.weight.to_device(device)?,
                 bias: c.bias.to_device(device)?,
             })

@@ -20,7 +20,7 @@ pub struct Augmentation {
     pub view: (f32, f32),
     /// The aspect ratio is varied by up to `exp(±aspect)`.
     pub aspect: f32,
-    /// Shift of the view to either side, as a part of the picture's side.
+    /// Shift of the view to either side beyond the picture's border, as a part of the picture's side.
     pub shift: f32,
     /// Probability of a blur with a standard deviation of 0.4 to 1 pixel.
     pub blur: f64,
@@ -89,8 +89,10 @@ impl Augmentation {
         let view = draws.between_f32(self.view.0, self.view.1);
         let aspect = draws.between_f32(-self.aspect, self.aspect) / 2.0;
         let (width, height) = (view * aspect.exp(), view * (-aspect).exp());
-        let right = draws.between_f32(-self.shift, self.shift);
-        let down = draws.between_f32(-self.shift, self.shift);
+        // A view smaller than the picture may lie anywhere on it.
+        let shift = self.shift + ((1.0 - view) / 2.0).max(0.0);
+        let right = draws.between_f32(-shift, shift);
+        let down = draws.between_f32(-shift, shift);
 
         let length = source_side as f32;
         let step = 1.0 / side as f32;

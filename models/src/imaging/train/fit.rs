@@ -18,6 +18,8 @@ use crate::draws::Draws;
 use crate::imaging::network::{Architecture, BLOCKS, Network, block_of};
 use crate::weights::{self, Tensors, read_bounded, write_whole};
 
+/// The head's number among the blocks.
+const HEAD: usize = BLOCKS + 2;
 const NOTE: &str = "salus.fit";
 /// A checkpoint holds four copies of the trained layers and what they said.
 const MAX_CHECKPOINT_BYTES: u64 = 1 << 30;
@@ -108,7 +110,13 @@ impl Fit<'_, '_> {
         for (name, tensor) in &mut tensors {
             if block_of(name).is_some_and(|block| block >= self.stage.trained_from) {
                 let var = Var::from_tensor(&tensor.copy()?)?;
-                *tensor = var.as_tensor().clone();
+                // The layers pass their gradients back by themselves; only the head is in candle's graph. A detached
+                // tensor shares its values with the variable.
+                *tensor = if block_of(name) == Some(HEAD) {
+                    var.as_tensor().clone()
+                } else {
+                    var.as_tensor().detach()
+                };
                 variables.insert(name.clone(), var);
             }
         }
@@ -119,7 +127,7 @@ impl Fit<'_, '_> {
             1.0
         };
         let mut optimizer = Optimizer::new(self.optimizer.clone(), &variables, |name| {
-            if block_of(name) == Some(BLOCKS + 2) {
+            if block_of(name) == Some(HEAD) {
                 head_share
             } else {
                 1.0
@@ -199,11 +207,31 @@ impl Fit<'_, '_> {
                 self.stage.head_rate
             };
             let rate = scheduled(peak, self.stage.warm_up, share);
-            let embedding = embed(network, &maps.batch(batch)?, self.stage.trained_from)?;
+            let input = maps.batch(batch)?;
+            let (embedding, tape) = if self.stage.trained_from < HEAD {
+                let (embedding, tape) = network.forward_taped(&input, self.stage.trained_from)?;
+                (embedding, Some(tape))
+            } else {
+                (input.flatten_from(1)?, None)
+            };
             let kept = self.dropout(embedding.dims(), &mut draws)?;
-            let logits = network.head(&(embedding * kept)?)?;
+            let embedding = Var::from_tensor(&embedding)?;
+            let logits = network.head(&(embedding.as_tensor() * kept)?)?;
             let loss = self.loss(&logits, batch)?;
-            optimizer.step(&loss.backward()?, rate)?;
+            let of_head = loss.backward()?;
+            let mut gradients = Tensors::new();
+            for (name, tensor) in [
+                ("classifier.1.weight", network.head_weight()),
+                ("classifier.1.bias", network.head_bias()),
+            ] {
+                if let Some(gradient) = of_head.get(tensor) {
+                    gradients.insert(name.to_owned(), gradient.clone());
+                }
+            }
+            if let (Some(tape), Some(gradient)) = (tape, of_head.get(&embedding)) {
+                gradients.extend(network.backward(tape, gradient)?);
+            }
+            optimizer.step(&gradients, rate)?;
             let value = f64::from(loss.to_scalar::<f32>()?);
             let hits = self.right(&logits.to_vec2::<f32>()?, batch);
             losses += value;
@@ -388,7 +416,7 @@ fn draws_scale(dropped: f64) -> f32 {
 
 /// From the map behind the frozen part to the embedding `[n, embedding]`.
 fn embed(network: &Network, map: &Tensor, trained_from: usize) -> Result<Tensor, ModelError> {
-    if trained_from > BLOCKS + 1 {
+    if trained_from >= HEAD {
         return Ok(map.flatten_from(1)?);
     }
     let map = network.blocks_fused(map, trained_from - 1, BLOCKS)?;

@@ -15,7 +15,7 @@ use super::settings::TrainSettings;
 use super::trunk::{Pictures, Trunk};
 use crate::calibration::{quantile, softmax, temperature};
 use crate::draws::Draws;
-use crate::imaging::classifier::Classifier;
+use crate::imaging::classifier::{Classifier, ClassifyOptions};
 use crate::imaging::dataset::{Dataset, DatasetOptions};
 use crate::imaging::network::{Architecture, Network};
 use crate::imaging::ood::Distances;
@@ -526,10 +526,15 @@ fn validate(
     if dataset.items.is_empty() {
         return Ok(None);
     }
-    let classifier = Classifier::new(manifest.clone(), bytes)?;
+    let classifier = Classifier::new(manifest.clone(), bytes, None)?;
     let side = request.settings.input_px;
     let squares = decode(&dataset, &[side], request.settings.max_broken, observer)?;
-    let (evaluation, _) = classifier.evaluate(&dataset, &squares, request.settings.seed)?;
+    let (evaluation, _) = classifier.evaluate(
+        &dataset,
+        &squares,
+        ClassifyOptions::default(),
+        request.settings.seed,
+    )?;
     observer.tell(&Event::Note(&format!(
         "validation: accuracy {:.4}, balanced {:.4}, calibration error {:.4}, refused {:.4}",
         evaluation.metrics.accuracy,
