@@ -36,7 +36,7 @@ pub enum ImageError {
     },
     /// The header names more pixels than are decoded. Nothing was allocated for them.
     #[error(
-        "the {format} header says {width} x {height} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} a side are decoded: scale it down first"
+        "the {format} header says {width} x {height} pixels; at most {most} pixels and {MAX_SIDE} a side are decoded: scale it down first"
     )]
     TooLarge {
         /// What the file is.
@@ -45,6 +45,8 @@ pub enum ImageError {
         width: u32,
         /// Height in pixels, from the header.
         height: u32,
+        /// The most pixels that are decoded of such a file.
+        most: u64,
     },
     /// The bytes are not what the format requires, or end too early.
     #[error("the {format} file is damaged or cut off ({reason}): copy or export it again")]

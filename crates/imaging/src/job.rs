@@ -1,7 +1,7 @@
 //! Decoding as a job of a sandbox: a request of bytes, a response of bytes.
 //!
 //! ```text
-//! request   u8 version | size: u8 kind, 2 x u32 | u8 flags | frames: u8 kind, u32 | window: u8 kind, 2 x f64 | the file
+//! request   u8 version | size: u8 kind, 2 x u32 | u8 flags | u32 most pixels | frames: u8 kind, u32 | window: u8 kind, 2 x f64 | the file
 //! response  u8 version | u8 status
 //!   done      u8 format | u32 width | u32 height | u32 frames | u32 n | n pictures | u8 1 and DICOM metadata, or u8 0
 //!   refused   u8 kind | u8 format | 3 x u32 | 2 texts
@@ -52,6 +52,7 @@ pub fn request(file: &[u8], options: &DecodeOptions) -> Vec<u8> {
         flags |= if set { flag } else { 0 };
     }
     out.byte(flags);
+    out.number(options.max_pixels.unwrap_or(u32::MAX));
     let (kind, index) = match options.frames {
         Frames::Middle => (0, 0),
         Frames::One(index) => (1, index),
@@ -86,6 +87,7 @@ fn read_request(request: &[u8]) -> Option<(DecodeOptions, &[u8])> {
         _ => return None,
     };
     let flags = input.byte()?;
+    let max_pixels = Some(input.number()?).filter(|most| *most < u32::MAX);
     let frames = match (input.byte()?, input.number()?) {
         (0, _) => Frames::Middle,
         (1, index) => Frames::One(index),
@@ -106,6 +108,7 @@ fn read_request(request: &[u8]) -> Option<(DecodeOptions, &[u8])> {
         frames,
         window,
         statistics: flags & STATISTICS != 0,
+        max_pixels,
     };
     Some((options, input.rest()))
 }
@@ -319,37 +322,41 @@ fn format_of(code: u8) -> Option<Format> {
 fn write_refused(error: &ImageError) -> Vec<u8> {
     use ImageError as E;
     let none = Format::Png;
-    let (kind, format, numbers, texts): (u8, _, [u32; 2], [&str; 2]) = match error {
-        E::Empty => (0, none, [0; 2], [""; 2]),
-        E::UnknownFormat => (1, none, [0; 2], [""; 2]),
+    let (kind, format, numbers, texts): (u8, _, [u32; 3], [&str; 2]) = match error {
+        E::Empty => (0, none, [0; 3], [""; 2]),
+        E::UnknownFormat => (1, none, [0; 3], [""; 2]),
         E::FileTooLarge { bytes } => {
             let bytes = u32::try_from(*bytes).unwrap_or(u32::MAX);
-            (2, none, [bytes, 0], [""; 2])
+            (2, none, [bytes, 0, 0], [""; 2])
         }
         E::ZeroSize {
             format,
             width,
             height,
-        } => (3, *format, [*width, *height], [""; 2]),
+        } => (3, *format, [*width, *height, 0], [""; 2]),
         E::TooLarge {
             format,
             width,
             height,
-        } => (4, *format, [*width, *height], [""; 2]),
-        E::Damaged { format, reason } => (5, *format, [0; 2], [reason, ""]),
+            most,
+        } => {
+            let most = u32::try_from(*most).unwrap_or(u32::MAX);
+            (4, *format, [*width, *height, most], [""; 2])
+        }
+        E::Damaged { format, reason } => (5, *format, [0; 3], [reason, ""]),
         E::Unsupported {
             format,
             what,
             instead,
-        } => (6, *format, [0; 2], [what, instead]),
-        E::NoScan { format, what } => (7, *format, [0; 2], [what, ""]),
-        E::NoPixels => (8, none, [0; 2], [""; 2]),
-        E::TransferSyntax { name, uid } => (9, none, [0; 2], [name, uid]),
-        E::Inflates => (10, none, [0; 2], [""; 2]),
-        E::NoSuchFrame { index, frames } => (11, none, [*index, *frames], [""; 2]),
-        E::TooManyFrames { frames } => (12, none, [*frames, 0], [""; 2]),
-        E::Size { width, height } => (13, none, [*width, *height], [""; 2]),
-        E::Job => (14, none, [0; 2], [""; 2]),
+        } => (6, *format, [0; 3], [what, instead]),
+        E::NoScan { format, what } => (7, *format, [0; 3], [what, ""]),
+        E::NoPixels => (8, none, [0; 3], [""; 2]),
+        E::TransferSyntax { name, uid } => (9, none, [0; 3], [name, uid]),
+        E::Inflates => (10, none, [0; 3], [""; 2]),
+        E::NoSuchFrame { index, frames } => (11, none, [*index, *frames, 0], [""; 2]),
+        E::TooManyFrames { frames } => (12, none, [*frames, 0, 0], [""; 2]),
+        E::Size { width, height } => (13, none, [*width, *height, 0], [""; 2]),
+        E::Job => (14, none, [0; 3], [""; 2]),
     };
     let mut out = Writer::with_room(256);
     out.byte(VERSION);
@@ -364,7 +371,7 @@ fn write_refused(error: &ImageError) -> Vec<u8> {
 fn read_refused(input: &mut Reader<'_>) -> Option<ImageError> {
     use ImageError as E;
     let (kind, format) = (input.byte()?, format_of(input.byte()?)?);
-    let [first, second] = [input.number()?, input.number()?];
+    let [first, second, third] = [input.number()?, input.number()?, input.number()?];
     let [one, other] = [input.text()?, input.text()?];
     let (width, height) = (first, second);
     Some(match kind {
@@ -382,6 +389,7 @@ fn read_refused(input: &mut Reader<'_>) -> Option<ImageError> {
             format,
             width,
             height,
+            most: u64::from(third),
         },
         5 => E::Damaged {
             format,
@@ -426,6 +434,7 @@ mod tests {
                 width: 1500.5,
             },
             statistics: true,
+            max_pixels: Some(70_000),
         };
         for options in [
             options,
@@ -456,6 +465,7 @@ mod tests {
                 format,
                 width,
                 height,
+                most: 1 << 20,
             },
             ImageError::damaged(Format::Tiff, "a reason"),
             ImageError::unsupported(Format::Jpeg, "what", "instead"),

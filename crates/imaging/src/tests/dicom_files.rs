@@ -103,6 +103,27 @@ fn without_a_window_outliers_and_padding_do_not_darken_the_rest() {
 }
 
 #[test]
+fn what_lies_below_air_does_not_lighten_a_ct() {
+    let of = |modality: &str| {
+        let file = Dicom::picture(1, 4, 16, "MONOCHROME2")
+            .text(0x0008_0060, "CS", modality)
+            .short(SIGNED, 1)
+            .text(0x0028_1052, "DS", "0")
+            .text(0x0028_1053, "DS", "1")
+            .words(&[
+                (-3_100_i16).cast_unsigned(),
+                (-1_000_i16).cast_unsigned(),
+                40,
+                1_000,
+            ]);
+        samples(&file.file())
+    };
+    let (ct, other) = (of("CT"), of("MR"));
+    assert!(ct[0] == 0 && ct[1] < 10 && ct[3] == 255, "{ct:?}");
+    assert!(other[1] > 100, "{other:?}");
+}
+
+#[test]
 fn tables_of_the_file_are_followed() {
     let entries: Vec<u8> = [0_u16, 4095, 2048]
         .iter()

@@ -7,7 +7,7 @@ use super::builders::{
     BITS, COMPRESSION, HEIGHT, PHOTOMETRIC, ROWS_PER_STRIP, SAMPLES, WIDTH, jpeg, plainly, png,
     slope, tiff, tiff_pages,
 };
-use crate::{Format, ImageError, MAX_FILE_BYTES, Picture, decode, encode_png};
+use crate::{Format, ImageError, MAX_FILE_BYTES, MAX_PIXELS, Picture, decode, encode_png};
 
 const JPEG_SOF0: [u8; 2] = [0xff, 0xc0];
 
@@ -58,6 +58,7 @@ fn a_header_of_65_000_by_65_000_pixels_is_refused_for_its_size() {
             format,
             width: 65_000,
             height: 65_000,
+            most: MAX_PIXELS,
         };
         assert_eq!(plainly(&file), Err(expected));
     }
@@ -65,8 +66,25 @@ fn a_header_of_65_000_by_65_000_pixels_is_refused_for_its_size() {
         format: Format::Png,
         width: 1 << 24,
         height: 1,
+        most: MAX_PIXELS,
     };
     assert_eq!(plainly(&png_saying(1 << 24, 1)), Err(long));
+}
+
+#[test]
+fn a_caller_may_ask_for_less() {
+    let options = |most| crate::DecodeOptions {
+        max_pixels: Some(most),
+        ..crate::DecodeOptions::default()
+    };
+    for file in [small_jpeg(), tiff_saying(16, 16, &[0; 256])] {
+        assert!(decode(&file, &options(256)).is_ok());
+        let refused = decode(&file, &options(255));
+        assert!(
+            matches!(refused, Err(ImageError::TooLarge { most: 255, .. })),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]
