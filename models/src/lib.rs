@@ -2,6 +2,7 @@
 mod draws;
 mod error;
 pub mod calibration;
+pub mod confusion;
 pub mod imaging;
 pub mod manifest;
 pub mod metrics;

@@ -13,8 +13,9 @@ use salus_api::{
 };
 use salus_imaging::{DecodeOptions, Format, HeatMap, ImageError, Picture, overlay};
 use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
+use salus_models::ModelError;
+use salus_models::manifest::Manifest;
 use salus_models::registry::Registry;
-use salus_models::{Manifest, ModelError};
 use salus_sandbox::SandboxError;
 
 use crate::folder::read_bounded;
@@ -90,7 +91,7 @@ impl Scan {
         let side = u32::try_from(manifest.preprocessing.side).unwrap_or(u32::MAX);
         let mut decoded = decode(&bytes, &DecodeOptions::classifier(side, side), path)?;
         let picture = decoded.pictures.pop();
-        let levels = picture.map(Picture::into_grey).map(|p| p.bytes().to_vec());
+        let levels = picture.map(Picture::into_grey).map(|p| p.pixels.bytes().to_vec());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
             name: name.into_owned(),
@@ -239,7 +240,7 @@ fn view(picture: Picture) -> PictureView {
     PictureView {
         width: picture.width,
         height: picture.height,
-        rgb: picture.bytes().to_vec(),
+        rgb: picture.pixels.bytes().to_vec(),
     }
 }
 

@@ -117,9 +117,10 @@ fn answers(
                 scope.spawn(move || part.iter().map(read).collect::<Vec<_>>())
             })
             .collect();
-        let lost = || vec![Err(ApiError::failed("an image was lost by an internal error")); share];
+        let lost = || Err(ApiError::failed("an image was lost by an internal error"));
         let read = parts.into_iter().map(|part| part.join());
-        read.flat_map(|part| part.unwrap_or_else(|_| lost())).collect()
+        read.flat_map(|part| part.unwrap_or_else(|_| (0..share).map(|_| lost()).collect()))
+            .collect()
     });
     scans.truncate(paths.len());
     let levels: Vec<&[u8]> = scans.iter().flatten().map(|scan| scan.levels.as_slice()).collect();

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use salus_api::ApiError;
-use salus_models::Manifest;
+use salus_models::imaging::classifier::ClassifyOptions;
 use salus_models::imaging::dataset::{Dataset, DatasetOptions, LicencePolicy};
 use salus_models::imaging::train::{BaseWeights, Event, Observer, Request, TrainSettings, train};
+use salus_models::manifest::Manifest;
 use salus_models::metrics::Evaluation;
 use salus_models::registry::{Entry, Found, Origin, Registry};
 use tokio::sync::mpsc;
@@ -289,7 +290,7 @@ async fn eval(args: &EvalArgs, own: Option<&Path>, out: &mut Out) -> Outcome {
             .squares(&[side], dataset.items.len(), &each)
             .map_err(|e| model_error(&e))?;
         let (evaluation, _) = classifier
-            .evaluate(&dataset, &squares, EVAL_SEED)
+            .evaluate(&dataset, &squares, ClassifyOptions::default(), EVAL_SEED)
             .map_err(|e| model_error(&e))?;
         Ok((classifier.manifest().clone(), evaluation, squares.broken))
     }));
@@ -305,7 +306,9 @@ async fn eval(args: &EvalArgs, own: Option<&Path>, out: &mut Out) -> Outcome {
         out.error(&ApiError::failed(format!("{}: {}", broken.path.display(), broken.why)));
     }
     if let Some(file) = &args.confusion {
-        let png = salus_imaging::encode_png(&salus_models::metrics::picture(&evaluation));
+        let picture = salus_models::confusion::picture(&evaluation)
+            .ok_or_else(|| ApiError::failed("there are too many categories for a picture"))?;
+        let png = salus_imaging::encode_png(&picture);
         whole_file::write_over(file, |out| out.write_all(&png))
             .map_err(|e| file_error("write", file, &e))?;
         out.message(format!("{} written", file.display()));
