@@ -12,6 +12,10 @@ pub fn write_over(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        // A device or a pipe is written to, never replaced by a file.
+        return content(&mut File::options().write(true).open(path)?);
+    }
     let mut file = beside(path)?;
     content(&mut file)?;
     file.as_file().sync_all()?;
@@ -70,4 +74,29 @@ fn sync_folder(path: &Path) -> io::Result<()> {
         File::open(folder_of(path))?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_a_device_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for text in ["one", "two"] {
+            write_over(&path, |file| file.write_all(text.as_bytes())).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        let failed = write_over(&path, |_| Err(io::ErrorKind::StorageFull.into()));
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert!(write_new(&path, |file| file.write_all(b"three")).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // By a link, so that a mistake here takes no device away.
+        let device = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        write_over(&device, |file| file.write_all(b"nothing")).unwrap();
+        assert!(std::fs::symlink_metadata(&device).unwrap().is_symlink());
+    }
 }

@@ -3,6 +3,7 @@
 //! Every clinic is a real node with its own sealed store, and every step goes through the client API, as a person's would.
 
 mod core;
+mod images;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -186,6 +187,7 @@ pub async fn run(
             let patient = converge(&clinics, &mut tell).await?;
             live(&clinics, &mut tell).await?;
             core::unsafe_merge(&clinics, &patient, &mut tell).await?;
+            images::classify(&root, &clinics, &patient, &mut tell).await?;
             core::prove(&clinics, &patient, &mut tell).await?;
             core::revoke(&clinics, &patient, &mut tell).await?;
             core::lost_disk(&root, &mut clinics, &patient, &mut tell).await?;
