@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "salus-store",
             "salus-sandbox",
             "salus-imaging",
+            "salus-models",
             "salus-mesh",
             "salus-api",
             "salus-tui",
