@@ -39,10 +39,11 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageErr
         });
     }
     let format = Format::of(bytes).ok_or(ImageError::UnknownFormat)?;
+    let most = options.most_pixels();
     let raw = match format {
-        Format::Png => png::decode(bytes)?,
-        Format::Jpeg => jpeg::decode(bytes)?,
-        Format::Tiff => tiff::decode(bytes)?,
+        Format::Png => png::decode(bytes, most)?,
+        Format::Jpeg => jpeg::decode(bytes, most)?,
+        Format::Tiff => tiff::decode(bytes, most)?,
         Format::Dicom => return dicom::decode(bytes, options),
     };
     finish(format, raw, options)

@@ -49,7 +49,7 @@ fn decode_set(data_set: &DataSet<'_>, options: &DecodeOptions) -> Result<Decoded
             dicom: Some(metadata),
         });
     }
-    let source = frames::Source::new(data_set, &metadata)?;
+    let source = frames::Source::new(data_set, &metadata, options.most_pixels())?;
     let renderer = Renderer::new(data_set, &metadata, options.window);
     let frames = metadata.frames;
     let wanted = match options.frames {

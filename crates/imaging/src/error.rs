@@ -36,7 +36,7 @@ pub enum ImageError {
     },
     /// The header names more pixels than are decoded. Nothing was allocated for them.
     #[error(
-        "the {format} header says {width} x {height} pixels; at most {MAX_PIXELS} pixels and {MAX_SIDE} a side are decoded: scale it down first"
+        "the {format} header says {width} x {height} pixels; at most {most} pixels and {MAX_SIDE} a side are decoded: scale it down first"
     )]
     TooLarge {
         /// What the file is.
@@ -45,6 +45,8 @@ pub enum ImageError {
         width: u32,
         /// Height in pixels, from the header.
         height: u32,
+        /// The most pixels that are decoded of such a file.
+        most: u64,
     },
     /// The bytes are not what the format requires, or end too early.
     #[error("the {format} file is damaged or cut off ({reason}): copy or export it again")]
@@ -108,6 +110,11 @@ pub enum ImageError {
         /// How many there are.
         frames: u32,
     },
+    /// A decoder in another process was asked, or answered, in a way that is not known here.
+    #[error(
+        "the process that decodes pictures did not answer as it should: try again, and report it if it happens again"
+    )]
+    Job,
     /// The result that was asked for has no pixels, or more than are decoded.
     #[error(
         "a picture of {width} x {height} pixels was asked for: from 1 to {MAX_SIDE} a side and {MAX_PIXELS} in all can be made"

@@ -7,7 +7,7 @@ pub(crate) mod tiff;
 use std::fmt;
 
 use crate::exif::Orientation;
-use crate::{ImageError, MAX_PIXELS, MAX_SIDE, Picture};
+use crate::{ImageError, MAX_SIDE, Picture};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +65,12 @@ pub(crate) struct Raw {
 }
 
 /// Refuses a header that names no pixels, or too many, before anything is allocated for them.
-pub(crate) fn check_size(format: Format, width: u32, height: u32) -> Result<(), ImageError> {
+pub(crate) fn check_size(
+    format: Format,
+    width: u32,
+    height: u32,
+    most: u64,
+) -> Result<(), ImageError> {
     if width == 0 || height == 0 {
         return Err(ImageError::ZeroSize {
             format,
@@ -74,11 +79,12 @@ pub(crate) fn check_size(format: Format, width: u32, height: u32) -> Result<(), 
         });
     }
     let pixels = u64::from(width) * u64::from(height);
-    if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
+    if width > MAX_SIDE || height > MAX_SIDE || pixels > most {
         return Err(ImageError::TooLarge {
             format,
             width,
             height,
+            most,
         });
     }
     Ok(())

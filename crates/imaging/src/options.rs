@@ -34,7 +34,8 @@ pub enum Window {
     /// As the file says: its first window, else its VOI table, else [`Window::Auto`].
     #[default]
     File,
-    /// All of an 8-bit range; of other ranges what the picture uses, without 0.5 % outliers at each end and padding.
+    /// All of an 8-bit range; of other ranges what the picture uses, without 0.5 % outliers at each end and padding; of a CT
+    /// nothing below -1,024 Hounsfield units.
     Auto,
     /// This window, in units of the modality (Hounsfield units of a CT), linear (PS3.3, C.11.2.1.2.1).
     Fixed {
@@ -61,6 +62,9 @@ pub struct DecodeOptions {
     pub window: Window,
     /// Count the stored samples of all frames of a DICOM file; every frame is decoded for it.
     pub statistics: bool,
+    /// Refuse a picture, or a frame, of more pixels; [`MAX_PIXELS`] are the most in any case. For callers with less memory than
+    /// [`JOB_MEMORY_BYTES`](crate::JOB_MEMORY_BYTES).
+    pub max_pixels: Option<u32>,
 }
 
 impl DecodeOptions {
@@ -91,6 +95,15 @@ impl DecodeOptions {
             size: Size::Fit(max_side),
             ..Self::default()
         }
+    }
+}
+
+impl DecodeOptions {
+    /// The most pixels that a picture may have.
+    pub(crate) fn most_pixels(&self) -> u64 {
+        self.max_pixels
+            .map_or(MAX_PIXELS, u64::from)
+            .min(MAX_PIXELS)
     }
 }
 

@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod fhir;
+mod image;
 mod ledger;
 mod log;
 mod record;
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     vault::VAULT,
     vault::SEALED,
     api::API,
+    image::IMAGE,
     text::TEXT,
 ];
 

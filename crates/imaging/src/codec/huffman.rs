@@ -219,7 +219,7 @@ mod tests {
         let table = Table::new(&counts, &[5, 6, 7, 8]).unwrap();
         let mut bits = Bits::new(&[0b1101_0010, 0b0110_0000]);
         let values: Vec<u8> = (0..4).map(|_| bits.decode(&table).unwrap()).collect();
-        assert_eq!(values, [8, 7, 5, 7]);
+        assert_eq!(values, [8, 7, 6, 5]);
     }
 
     #[test]

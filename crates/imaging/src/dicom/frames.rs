@@ -8,6 +8,9 @@ use crate::format::{check_size, jpeg};
 use crate::picture::Pixels;
 use crate::{Format, ImageError};
 
+/// Samples of a frame that are decoded: 2^26, which is 22 million pixels in colour.
+const MAX_SAMPLES: usize = 1 << 26;
+
 /// Where the frames are and what they must look like.
 pub(super) struct Source<'a> {
     coding: Coding,
@@ -100,6 +103,7 @@ impl<'a> Source<'a> {
     pub(super) fn new(
         data_set: &'a DataSet<'a>,
         metadata: &DicomMetadata,
+        most: u64,
     ) -> Result<Self, ImageError> {
         let fragments = match &data_set.pixel_data {
             PixelData::Missing => return Err(ImageError::NoPixels),
@@ -112,7 +116,7 @@ impl<'a> Source<'a> {
             PixelData::Native(_) => None,
             PixelData::Encapsulated(fragments) => Some(fragments),
         };
-        check_size(Format::Dicom, metadata.columns, metadata.rows)?;
+        check_size(Format::Dicom, metadata.columns, metadata.rows, most)?;
         let coding = coding(metadata)?;
         let bytes = match metadata.bits_allocated {
             8 => 1,
@@ -135,6 +139,13 @@ impl<'a> Source<'a> {
             height: metadata.rows as usize,
             channels,
         };
+        // JPEG 2000 takes floating-point planes beside its samples.
+        let samples = match coding {
+            Coding::Jpeg2000 => MAX_SAMPLES / 2,
+            _ => MAX_SAMPLES,
+        };
+        let most = most.min((samples / shape.channels.max(1)) as u64);
+        check_size(Format::Dicom, metadata.columns, metadata.rows, most)?;
         let place = match (&data_set.pixel_data, fragments) {
             (PixelData::Native(data), _) if coding == Coding::Native => {
                 let frame_bytes = shape.native_samples(colours) * bytes;
@@ -297,7 +308,8 @@ impl<'a> Source<'a> {
         {
             return Err("a frame has another size than the file says");
         }
-        let raw = jpeg::decode(stream).map_err(|_| "a JPEG frame is damaged or cut off")?;
+        let raw = jpeg::decode(stream, self.shape.samples() as u64)
+            .map_err(|_| "a JPEG frame is damaged or cut off")?;
         let samples = match (raw.picture.pixels, self.shape.channels) {
             (Pixels::Grey8(samples), 1) | (Pixels::Rgb8(samples), 3) => samples,
             _ => return Err("a frame has another number of colours than the file says"),

@@ -14,6 +14,9 @@ use crate::{ImageError, Picture};
 /// that leaves burnt-in labels and dead pixels out.
 const OUTLIERS: usize = 200;
 
+/// Air in a CT, in Hounsfield units, with some noise: nothing in a body is less dense.
+const AIR: f64 = -1_024.0;
+
 /// Turns stored samples into pictures, by what the file says of windows, tables and palettes.
 pub(super) struct Renderer {
     width: u32,
@@ -24,6 +27,8 @@ pub(super) struct Renderer {
     palette: Option<Palette>,
     /// A sample value that stands for no picture.
     padding: Option<u16>,
+    /// Values that lie below all that is of interest, which lossy coding makes of padding.
+    floor: Option<f64>,
 }
 
 /// From stored samples to those that windows speak of.
@@ -98,6 +103,8 @@ impl Renderer {
             inverted: metadata.photometric == "MONOCHROME1",
             palette: (metadata.photometric == "PALETTE COLOR").then(|| Palette::of(data_set)),
             padding: data_set.short(tags::PIXEL_PADDING_VALUE),
+            floor: (metadata.modality.as_deref() == Some("CT") && metadata.rescale.is_some())
+                .then_some(AIR),
         }
     }
 
@@ -184,6 +191,10 @@ impl Renderer {
                 }),
         };
         let (low, high) = (self.modality.apply(low), self.modality.apply(high));
+        let low = match self.floor {
+            Some(floor) if floor < high => low.max(floor),
+            _ => low,
+        };
         Shades {
             centre: (low + high) / 2.0,
             width: (high - low).abs().max(1.0),

@@ -7,12 +7,12 @@ use zune_jpeg::JpegDecoder;
 
 use super::{Format, Raw, check_size, inks_to_rgb, repack};
 use crate::exif::Orientation;
-use crate::{ImageError, MAX_SIDE, Picture};
+use crate::{ImageError, MAX_PIXELS, MAX_SIDE, Picture};
 
 /// Scans of a progressive file that are decoded. libjpeg's own scripts have 10; more than this is made to waste time.
 const MAX_SCANS: usize = 64;
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
+pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
     let broken = |error: zune_jpeg::errors::DecodeErrors| ImageError::damaged(Format::Jpeg, error);
     // Without strictness the decoder paints over what is missing, and says nothing.
     let options = DecoderOptions::new_safe()
@@ -21,7 +21,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
         .set_max_height(MAX_SIDE as usize)
         .jpeg_set_max_scans(MAX_SCANS);
     let frame = frame_header(bytes)?;
-    check_size(Format::Jpeg, frame.width, frame.height)?;
+    check_size(Format::Jpeg, frame.width, frame.height, most)?;
+    // The decoder notices an end in the last row of blocks only if the end marker is looked for.
+    if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
+        return Err(ImageError::damaged(Format::Jpeg, "it has no end"));
+    }
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(broken)?;
     if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
@@ -40,6 +44,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
             ));
         }
     };
+    if inks {
+        // Nobody scans in inks: half of the pixels, so that four channels take no more memory than two.
+        let half = most.min(MAX_PIXELS / 2);
+        check_size(Format::Jpeg, frame.width, frame.height, half)?;
+    }
     decoder.set_options(options.jpeg_set_out_colorspace(out));
     let mut pixels = decoder.decode().map_err(broken)?;
     let orientation = decoder

@@ -11,7 +11,7 @@ use crate::{ImageError, Picture};
 /// What the decoder may allocate beside the pixels: a line, the inflater's window, small chunks.
 const WORKING_BYTES: usize = 8 << 20;
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
+pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
     let broken = |error: png::DecodingError| ImageError::damaged(Format::Png, error);
     let mut decoder = Decoder::new_with_limits(
         Cursor::new(bytes),
@@ -24,7 +24,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
     decoder.set_ignore_iccp_chunk(true);
     decoder.set_transformations(Transformations::normalize_to_color8());
     let header = decoder.read_header_info().map_err(broken)?;
-    check_size(Format::Png, header.width, header.height)?;
+    check_size(Format::Png, header.width, header.height, most)?;
 
     let mut reader = decoder.read_info().map_err(broken)?;
     let info = reader.info();
@@ -43,6 +43,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
         format: Format::Png,
         width,
         height,
+        most,
     };
     let mut pixels = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     let frame = reader.next_frame(&mut pixels).map_err(broken)?;

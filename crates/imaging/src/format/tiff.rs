@@ -8,24 +8,23 @@ use tiff::tags::Tag;
 
 use super::{Format, Raw, check_size, inks_to_rgb, over_black, repack};
 use crate::exif::Orientation;
-use crate::{ImageError, MAX_PIXELS, Picture};
+use crate::{ImageError, Picture};
 
 /// Bytes a pixel that are decoded at most: four samples of 16 bits.
 const MAX_PIXEL_BYTES: u64 = 8;
 /// Pages that are counted; a file with more says so many.
 const MAX_PAGES: u32 = 1_000;
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Raw, ImageError> {
+pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
     let mut limits = Limits::default();
-    limits.decoding_buffer_size =
-        usize::try_from(MAX_PIXELS * MAX_PIXEL_BYTES).unwrap_or(usize::MAX);
+    limits.decoding_buffer_size = usize::try_from(most * MAX_PIXEL_BYTES).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = bytes.len();
     limits.ifd_value_size = 1 << 20;
     let mut decoder = Decoder::new(Cursor::new(bytes))
         .map_err(refused)?
         .with_limits(limits);
     let (width, height) = decoder.dimensions().map_err(refused)?;
-    check_size(Format::Tiff, width, height)?;
+    check_size(Format::Tiff, width, height, most)?;
     let colour = decoder.colortype().map_err(refused)?;
     let orientation = decoder
         .find_tag_unsigned::<u16>(Tag::Orientation)

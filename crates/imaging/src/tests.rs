@@ -1,0 +1,7 @@
+//! Whole files, made here, through the front door.
+
+mod builders;
+mod dicom_files;
+mod hostile;
+mod shared_files;
+mod still_pictures;
