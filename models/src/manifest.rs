@@ -171,9 +171,9 @@ impl Manifest {
         if self.thresholds.distance.is_nan() || self.thresholds.probability.is_nan() {
             return wrong("a threshold is no number");
         }
-        let usual = self.usual;
-        if usual.features == 0 || usual.features > 1 << 14 || usual.directions >= usual.features {
-            return wrong("the shape of what is usual makes no sense");
+        let usual = &self.usual;
+        if usual.features != self.architecture.pooled_len(&usual.blocks) {
+            return wrong("what is usual has another number of features than its blocks give");
         }
         let file = &self.weights.file;
         if file.is_empty() || file.contains(['/', '\\', ':']) || file.starts_with('.') {

@@ -128,7 +128,7 @@ impl Classifier {
             });
         }
         let mut tensors = weights::parse(weights)?;
-        let usual = Distances::take(&mut tensors, manifest.usual, manifest.categories.len())?;
+        let usual = Distances::take(&mut tensors, &manifest.usual, manifest.categories.len())?;
         let architecture = manifest.architecture;
         let network = Network::new(architecture, tensors.clone())?;
         let head = (
@@ -136,7 +136,9 @@ impl Classifier {
             network.head_bias().to_vec1()?,
         );
         let preprocessing = manifest.preprocessing;
-        let packed = architecture == Architecture::standard(architecture.categories)
+        // The kernels' network does not give the means of maps inside it.
+        let packed = manifest.usual.blocks.is_empty()
+            && architecture == Architecture::standard(architecture.categories)
             && preprocessing == Preprocessing::standard(architecture.input_px);
         let engine = if packed {
             let mut config = Config::default();
@@ -223,7 +225,7 @@ impl Classifier {
                 let embedding = features.embeddings[index].clone();
                 let other = mirrored.as_ref().map(|mirrored| mirrored[index].as_slice());
                 let map = features.map_of(index)?;
-                all.push(self.judge(levels, embedding, other, map)?);
+                all.push(self.judge(levels, embedding, other, &features.usual[index], map)?);
             }
         }
         Ok(all)
@@ -234,6 +236,7 @@ impl Classifier {
         levels: &[u8],
         embedding: Vec<f32>,
         mirrored: Option<&[f32]>,
+        usual: &[f32],
         map: Map,
     ) -> Result<Classification, ModelError> {
         let logits = self.logits(&embedding);
@@ -246,7 +249,7 @@ impl Classifier {
         }
         let mut order: Vec<usize> = (0..p.len()).collect();
         order.sort_by(|a, b| p[*b].total_cmp(&p[*a]).then(a.cmp(b)));
-        let distance = self.usual.of(&embedding)?;
+        let distance = self.usual.of(usual)?;
         let thresholds = self.manifest.thresholds;
         let doubt = if deviation(levels) < BLANK_DEVIATION {
             Some(Doubt::Blank)
@@ -294,18 +297,20 @@ impl Classifier {
                 square.len()
             )));
         }
-        let (maps, embeddings) = match &self.engine {
+        let (maps, embeddings, pools) = match &self.engine {
             Engine::Packed(network) => {
                 let features = network.grey(&squares.concat())?;
-                (features.map, features.pooled)
+                (features.map, features.pooled, Vec::new())
             }
             Engine::Fused(network) => {
-                let output = network.forward_fused(&preprocessing.tensor(squares)?)?;
-                (output.map, output.embedding)
+                let input = preprocessing.tensor(squares)?;
+                let output = network.forward_fused(&input, self.usual.blocks())?;
+                (output.map, output.embedding, output.pools)
             }
         };
         Ok(Features {
             embeddings: embeddings.to_vec2()?,
+            usual: Tensor::cat(&pools, 1)?.to_vec2()?,
             maps,
         })
     }
@@ -366,6 +371,8 @@ impl Classifier {
 /// What the network gives for some pictures, before the head.
 pub(super) struct Features {
     pub embeddings: Vec<Vec<f32>>,
+    /// What is measured to tell how far a picture lies from the training pictures.
+    pub usual: Vec<Vec<f32>>,
     /// `[n, embedding, side, side]`.
     maps: Tensor,
 }

@@ -90,6 +90,11 @@ impl Architecture {
         self.scaled(1280)
     }
 
+    /// How many numbers the means of the maps behind these blocks are.
+    pub fn pooled_len(&self, blocks: &[usize]) -> usize {
+        blocks.iter().map(|block| self.map_after(*block).0).sum()
+    }
+
     /// Channels and side of the map behind block `block` (0 is the stem) for this input.
     pub fn map_after(&self, block: usize) -> (usize, usize) {
         let mut side = self.input_px / 2;
@@ -311,6 +316,8 @@ pub struct Output {
     pub embedding: Tensor,
     /// `[n, categories]`: before the softmax, not calibrated.
     pub logits: Tensor,
+    /// `[n, channels]` for each block that was asked for: the mean of the map behind it.
+    pub pools: Vec<Tensor>,
 }
 
 /// The network, holding tensors that may be variables.
@@ -407,15 +414,19 @@ impl Network {
         &self.head_bias
     }
 
-    /// With candle's own operations: `[n, 3, side, side]` to the output, on any device.
+    /// With candle's own operations: `[n, 3, side, side]` to the output, on any device; `pools_of` in rising order.
     ///
     /// # Errors
     ///
     /// Another shape, or too little memory.
-    pub fn forward(&self, pictures: &Tensor) -> TensorResult<Output> {
+    pub fn forward(&self, pictures: &Tensor, pools_of: &[usize]) -> TensorResult<Output> {
         let mut x = relu6(&self.stem.plain(pictures, 2, 1)?)?;
-        for block in &self.blocks {
+        let mut pools = Vec::with_capacity(pools_of.len());
+        for (index, block) in self.blocks.iter().enumerate() {
             x = block.plain(&x)?;
+            if pools_of.contains(&(index + 1)) {
+                pools.push(x.flatten_from(2)?.mean(2)?);
+            }
         }
         let map = relu6(&self.last.plain(&x, 1, 1)?)?;
         let embedding = map.flatten_from(2)?.mean(2)?;
@@ -424,6 +435,7 @@ impl Network {
             map,
             embedding,
             logits,
+            pools,
         })
     }
 
@@ -443,15 +455,17 @@ impl Network {
     /// # Errors
     ///
     /// Another shape or device.
-    pub fn forward_fused(&self, pictures: &Tensor) -> TensorResult<Output> {
+    pub fn forward_fused(&self, pictures: &Tensor, pools_of: &[usize]) -> TensorResult<Output> {
         let stem = self.stem_fused(pictures)?;
-        let map = self.last_fused(&self.blocks_fused(&stem, 0, BLOCKS)?)?;
+        let (map, pools) = self.blocks_pooled(&stem, 0, pools_of)?;
+        let map = self.last_fused(&map)?;
         let embedding = Network::pool(&map)?;
         let logits = self.head(&embedding)?;
         Ok(Output {
             map: map.permute((0, 3, 1, 2))?.contiguous()?,
             embedding,
             logits,
+            pools,
         })
     }
 
@@ -475,6 +489,30 @@ impl Network {
             x = block.fused(&x)?;
         }
         Ok(x)
+    }
+
+    /// Blocks `from + 1` to the last on a map, with the means of the maps behind some of them, `from` among them.
+    ///
+    /// # Errors
+    ///
+    /// Another shape or device.
+    pub fn blocks_pooled(
+        &self,
+        map: &Tensor,
+        from: usize,
+        pools_of: &[usize],
+    ) -> TensorResult<(Tensor, Vec<Tensor>)> {
+        let mut x = map.clone();
+        let mut pools = Vec::with_capacity(pools_of.len());
+        for block in from..=BLOCKS {
+            if block > from {
+                x = self.blocks_fused(&x, block - 1, block)?;
+            }
+            if pools_of.contains(&block) {
+                pools.push(Network::pool(&x)?);
+            }
+        }
+        Ok((x, pools))
     }
 
     /// The last convolution: `[n, height, width, channels]` to `[n, height, width, embedding]`.

@@ -44,8 +44,10 @@ pub struct EpochReport {
 pub struct Answers {
     /// `categories` numbers each, in the order of the images.
     pub logits: Vec<Vec<f32>>,
-    /// The features that "not assessed" is judged by, in the order of the images.
+    /// What the head sees, in the order of the images.
     pub embeddings: Vec<Vec<f32>>,
+    /// What "not assessed" is judged by, in the order of the images.
+    pub usual: Vec<Vec<f32>>,
 }
 
 /// What a fit is given.
@@ -74,6 +76,8 @@ pub struct Fit<'a, 'b> {
     pub held_out: &'b [usize],
     /// Stop after so many epochs of the schedule.
     pub epochs: usize,
+    /// The blocks whose maps' means say what is usual.
+    pub usual_blocks: &'b [usize],
     /// The run's seed.
     pub seed: u64,
     /// Where the checkpoint is.
@@ -283,12 +287,21 @@ impl Fit<'_, '_> {
         let mut answers = Answers {
             logits: Vec::with_capacity(images.len()),
             embeddings: Vec::with_capacity(images.len()),
+            usual: Vec::with_capacity(images.len()),
         };
         for batch in images.chunks(32) {
-            let embedding = embed(&network, &maps.batch(batch)?, self.stage.trained_from)?;
-            answers
-                .logits
-                .extend(network.head(&embedding)?.to_vec2::<f32>()?);
+            let map = maps.batch(batch)?;
+            let embedding = if self.stage.trained_from >= HEAD {
+                answers.usual.extend(vec![Vec::new(); batch.len()]);
+                map.flatten_from(1)?
+            } else {
+                let from = self.stage.trained_from - 1;
+                let (map, pools) = network.blocks_pooled(&map, from, self.usual_blocks)?;
+                answers.usual.extend(Tensor::cat(&pools, 1)?.to_vec2::<f32>()?);
+                Network::pool(&network.last_fused(&map)?)?
+            };
+            let logits = network.head(&embedding)?.to_vec2::<f32>()?;
+            answers.logits.extend(logits);
             answers.embeddings.extend(embedding.to_vec2::<f32>()?);
         }
         Ok(answers)
@@ -412,13 +425,4 @@ fn draws_scale(dropped: f64) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "a scale from 1 to some tens")]
     let scale = (1.0 / (1.0 - dropped)) as f32;
     scale
-}
-
-/// From the map behind the frozen part to the embedding `[n, embedding]`.
-fn embed(network: &Network, map: &Tensor, trained_from: usize) -> Result<Tensor, ModelError> {
-    if trained_from >= HEAD {
-        return Ok(map.flatten_from(1)?);
-    }
-    let map = network.blocks_fused(map, trained_from - 1, BLOCKS)?;
-    Ok(Network::pool(&network.last_fused(&map)?)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! images -> squares in memory
-//! for each fold: stage 1 (head) -> stage 2 (blocks)      on the other folds, judged on this one
+//! for each fold: the stages -> the head once more         on the other folds, judged on this one
 //!   -> epochs of each stage, temperature, thresholds, cross-validated metrics
 //! final fit: the same stages on all images, so many epochs
 //!   -> weights.safetensors (f16) and manifest.json, judged once on the validation images
@@ -15,9 +15,11 @@
 mod augment;
 mod fit;
 mod folds;
+mod lbfgs;
 mod observer;
 mod optimizer;
 mod pipeline;
+mod refit;
 mod settings;
 mod trunk;
 
@@ -26,4 +28,5 @@ pub use fit::EpochReport;
 pub use observer::{Event, Observer, Silent};
 pub use optimizer::OptimizerSettings;
 pub use pipeline::{BaseWeights, Request, Trained, random_base, train};
+pub use refit::Refit;
 pub use settings::{Stage, TrainSettings};

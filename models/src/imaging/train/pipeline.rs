@@ -11,6 +11,7 @@ use super::augment::source_side;
 use super::fit::{Answers, EpochReport, Fit, Fitted};
 use super::folds;
 use super::observer::{Event, Observer};
+use super::refit::Head;
 use super::settings::TrainSettings;
 use super::trunk::{Pictures, Trunk};
 use crate::calibration::{quantile, softmax, temperature};
@@ -337,8 +338,7 @@ impl Run<'_> {
         &self,
         name: &str,
         number: u64,
-        train: &[usize],
-        held_out: &[usize],
+        (train, held_out): (&[usize], &[usize]),
         limits: Option<&[usize]>,
         curves: &mut BTreeMap<String, Vec<EpochReport>>,
         last: impl FnOnce(&Fit<'_, '_>, &Fitted) -> Result<T, ModelError>,
@@ -377,6 +377,7 @@ impl Run<'_> {
                 weights: &self.weights,
                 train,
                 held_out,
+                usual_blocks: &settings.usual_blocks,
                 epochs: limits.map_or(stage.epochs, |limits| limits[index]),
                 seed: settings.seed,
                 checkpoint: self.checkpoint(number, index),
@@ -416,8 +417,7 @@ impl Run<'_> {
             let (epochs, _, answers) = self.stages(
                 &name,
                 fold as u64 + 1,
-                &train,
-                &held_out,
+                (&train, &held_out),
                 None,
                 &mut curves,
                 |fit, fitted| {
@@ -431,17 +431,13 @@ impl Run<'_> {
             }
             let (seen, own): (Answers, Answers) = answers;
             let truth: Vec<usize> = train.iter().map(|index| self.categories[*index]).collect();
-            let usual = Distances::fit(
-                &seen.embeddings,
-                &truth,
-                self.architecture.categories,
-                settings.seed,
-            )?;
-            for ((index, own_logits), embedding) in
-                held_out.iter().zip(own.logits).zip(&own.embeddings)
-            {
-                logits[*index] = own_logits;
-                scores[*index] = usual.of(embedding)?.score;
+            let (head, usual) = self.conclude(&seen, &truth)?;
+            for (place, index) in held_out.iter().enumerate() {
+                logits[*index] = match &head {
+                    Some(head) => head.logits(&own.embeddings[place]),
+                    None => own.logits[place].clone(),
+                };
+                scores[*index] = usual.of(&own.usual[place])?.score;
             }
         }
         let temperature = temperature(&logits, &self.categories);
@@ -487,17 +483,37 @@ impl Run<'_> {
         curves: &mut BTreeMap<String, Vec<EpochReport>>,
     ) -> Result<(Tensors, Distances), ModelError> {
         let all: Vec<usize> = (0..self.dataset.items.len()).collect();
-        let (_, tensors, answers) =
-            self.stages("all images", 0, &all, &[], Some(epochs), curves, |fit, fitted| {
-                fit.answers(&fitted.tensors, &all, self.observer)
-            })?;
-        let usual = Distances::fit(
-            &answers.embeddings,
-            &self.categories,
-            self.architecture.categories,
-            self.request.settings.seed,
+        let (_, mut tensors, answers) = self.stages(
+            "all images",
+            0,
+            (&all, &[]),
+            Some(epochs),
+            curves,
+            |fit, fitted| fit.answers(&fitted.tensors, &all, self.observer),
         )?;
+        let (head, usual) = self.conclude(&answers, &self.categories)?;
+        if let Some(head) = head {
+            tensors.extend(head.tensors()?);
+        }
         Ok((tensors, usual))
+    }
+
+    /// What follows from the trained network's answers about the images that it was trained on: its head, where it is
+    /// fitted once more, and what is usual.
+    fn conclude(
+        &self,
+        answers: &Answers,
+        truth: &[usize],
+    ) -> Result<(Option<Head>, Distances), ModelError> {
+        let settings = self.request.settings;
+        let categories = self.architecture.categories;
+        let head = settings
+            .refit
+            .as_ref()
+            .map(|refit| refit.head(&answers.embeddings, truth, categories))
+            .transpose()?;
+        let usual = Distances::fit(&settings.usual_blocks, &answers.usual, truth, categories)?;
+        Ok((head, usual))
     }
 
     fn note(&self, text: &str) -> Result<(), ModelError> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
 use super::optimizer::OptimizerSettings;
+use super::refit::Refit;
 use crate::ModelError;
 use crate::imaging::dataset::LicencePolicy;
 use crate::imaging::network::{Architecture, BLOCKS};
@@ -30,6 +31,11 @@ pub struct TrainSettings {
     pub augmentation: Augmentation,
     /// How the weights are moved.
     pub optimizer: OptimizerSettings,
+    /// How the head is fitted once more after the last stage; `None` keeps it as it was trained.
+    pub refit: Option<Refit>,
+    /// The blocks whose maps' means say how far a picture lies from all training pictures: in rising order, none before
+    /// the last stage's first trained block but the one before it.
+    pub usual_blocks: Vec<usize>,
     /// Weight of a category in the loss: `(images / (categories * its images)) ^ balance`. 0 none, 1 fully balanced.
     pub balance: f32,
     /// The part of one's own images that may be refused by mistake; the thresholds follow from it.
@@ -76,6 +82,8 @@ impl Default for TrainSettings {
             stages: vec![Stage::head(), Stage::fine_tuning()],
             augmentation: Augmentation::default(),
             optimizer: OptimizerSettings::default(),
+            refit: Some(Refit::default()),
+            usual_blocks: vec![10, 13, 16, 17],
             balance: 0.5,
             refused_share: 0.04,
         }
@@ -137,6 +145,21 @@ impl TrainSettings {
         }
         if self.stages.is_empty() {
             return wrong("at least one stage is needed");
+        }
+        if let Some(refit) = &self.refit
+            && !(refit.c > 0.0 && refit.c.is_finite() && refit.balance.is_finite())
+        {
+            return wrong("the refit's c is above 0");
+        }
+        let blocks = &self.usual_blocks;
+        let last = self.stages.last().map_or(0, |stage| stage.trained_from);
+        if blocks.is_empty()
+            || !blocks.is_sorted_by(|a, b| a < b)
+            || blocks.iter().any(|block| !(last - 1..=BLOCKS).contains(block))
+        {
+            return wrong(
+                "the blocks for what is usual are in rising order, from the one before the first trained to 17",
+            );
         }
         if !(0.0..0.5).contains(&self.refused_share) {
             return wrong("the refused share lies from 0 to 0.5");
