@@ -21,7 +21,10 @@ struct BuiltIn {
 }
 
 /// The models that are part of the program.
-const BUILT_IN: &[BuiltIn] = &[];
+const BUILT_IN: &[BuiltIn] = &[BuiltIn {
+    manifest: include_bytes!("../imaging/manifest.json"),
+    weights: include_bytes!("../imaging/weights.safetensors"),
+}];
 
 /// Where a model was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
