@@ -50,10 +50,7 @@ pub fn parse(bytes: &[u8]) -> Result<Tensors, ModelError> {
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         let values = values(&name, &view)?;
-        tensors.insert(
-            name,
-            Tensor::from_vec(values, view.shape(), &Device::Cpu)?,
-        );
+        tensors.insert(name, Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
     }
     Ok(tensors)
 }
@@ -139,7 +136,10 @@ pub fn to_bytes(
                 (Dtype::F16, data)
             }
             _ => {
-                let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let data: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 (Dtype::F32, data)
             }
         };
