@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use salus_models::imaging::train::{
-    BaseWeights, Event, Observer, Request, TrainSettings, train,
-};
+use salus_models::imaging::train::{BaseWeights, Event, Observer, Request, TrainSettings, train};
 
 struct Log {
     started: Instant,

@@ -118,6 +118,20 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<usize>>,
 }
 
+/// What `models eval` prints as JSON: an [`Evaluation`] with whose it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvalReport {
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// BLAKE3 of its weights, in hex.
+    pub weights: String,
+    /// All numbers, beside the names above.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+}
+
 /// The first two words of a category: body part and modality.
 pub fn family(category: &str) -> &str {
     category
@@ -212,7 +226,10 @@ fn share(part: usize, of: usize) -> f64 {
 }
 
 fn accuracy(judged: &[&Judged]) -> f64 {
-    share(judged.iter().filter(|one| one.right()).count(), judged.len())
+    share(
+        judged.iter().filter(|one| one.right()).count(),
+        judged.len(),
+    )
 }
 
 fn of_class(confusion: &[Vec<usize>], class: usize) -> OfClass {
@@ -271,9 +288,8 @@ fn overall(judged: &[&Judged], categories: usize) -> Overall {
         .map(|class| of_class(&confusion, class))
         .filter(|class| class.n > 0)
         .collect();
-    let mean = |of: fn(&OfClass) -> f64| {
-        classes.iter().map(of).sum::<f64>() / classes.len().max(1) as f64
-    };
+    let mean =
+        |of: fn(&OfClass) -> f64| classes.iter().map(of).sum::<f64>() / classes.len().max(1) as f64;
     let accuracy = accuracy(judged);
     Overall {
         accuracy,
@@ -313,7 +329,10 @@ fn auroc(judged: &[&Judged], categories: usize) -> Option<f64> {
                 .count();
             // Ranks from 1; equals share their mean rank.
             let rank = start as f64 + (equal as f64 + 1.0) / 2.0;
-            let own = scores[start..start + equal].iter().filter(|(_, is)| *is).count();
+            let own = scores[start..start + equal]
+                .iter()
+                .filter(|(_, is)| *is)
+                .count();
             ranks += rank * own as f64;
             start += equal;
         }
@@ -360,4 +379,108 @@ fn bootstrap(
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(truth: usize, p: [f64; 3]) -> Judged {
+        Judged {
+            truth,
+            p: p.to_vec(),
+            group: format!("{truth} {p:?}"),
+            source: (truth == 0).then(|| "here".to_owned()),
+            refused: false,
+        }
+    }
+
+    fn names() -> Vec<String> {
+        ["brain-mri-a", "brain-mri-b", "head-ct-c"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    fn five() -> Vec<Judged> {
+        vec![
+            judged(0, [0.7, 0.2, 0.1]),
+            judged(0, [0.5, 0.3, 0.2]),
+            judged(0, [0.2, 0.7, 0.1]),
+            judged(1, [0.1, 0.8, 0.1]),
+            judged(2, [0.6, 0.3, 0.1]),
+        ]
+    }
+
+    #[test]
+    fn numbers_are_those_counted_by_hand() {
+        let found = evaluate(&five(), &names(), 1);
+        assert_eq!(found.confusion, [[2, 1, 0], [0, 1, 0], [1, 0, 0]]);
+        let metrics = &found.metrics;
+        assert!((metrics.accuracy - 0.6).abs() < 1e-12);
+        assert!((metrics.balanced_accuracy - (2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12);
+        // F1: 4/6, 2/3 and 0.
+        assert!((metrics.macro_f1 - (4.0 / 6.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
+        assert!((metrics.top3 - 1.0).abs() < 1e-12);
+        // Squares: .14 + .38 + 1.14 + .06 + 1.26.
+        assert!(
+            (metrics.brier - 2.98 / 5.0).abs() < 1e-12,
+            "{}",
+            metrics.brier
+        );
+        // Bins of 1/15: .7 twice (one right), .5, .8, .6: |1.4 - 1| + |.5 - 1| + |.8 - 1| + |.6 - 0|.
+        assert!((metrics.ece - 1.7 / 5.0).abs() < 1e-12, "{}", metrics.ece);
+        // Category 0: 3 x 2 pairs, won .7 > both, .5 > .1, .2 > .1 = 4; category 1: all 4 pairs; category 2: ties with
+        // three (.1), loses to one (.2): 1.5 of 4.
+        let areas: f64 = (4.0 / 6.0 + 1.0 + 1.5 / 4.0) / 3.0;
+        assert!(
+            (metrics.auroc.unwrap() - areas).abs() < 1e-12,
+            "{:?}",
+            metrics.auroc
+        );
+        let class = &found.per_class["brain-mri-b"];
+        assert!((class.precision - 0.5).abs() < 1e-12 && (class.recall - 1.0).abs() < 1e-12);
+        assert_eq!(found.per_family["brain-mri"].n, 4);
+        assert!((found.per_family["brain-mri"].accuracy - 0.75).abs() < 1e-12);
+        assert_eq!(found.per_source["here"].n, 3);
+    }
+
+    #[test]
+    fn refused_images_are_counted_beside() {
+        let mut judged = five();
+        judged[2].refused = true;
+        let metrics = evaluate(&judged, &names(), 1).metrics;
+        assert!((metrics.refused - 0.2).abs() < 1e-12);
+        assert!((metrics.accuracy - 0.6).abs() < 1e-12);
+        assert!((metrics.accuracy_assessed.unwrap() - 0.75).abs() < 1e-12);
+    }
+
+    #[test]
+    fn intervals_hold_the_value_follow_from_the_seed_and_widen_with_groups() {
+        let many: Vec<Judged> = (0..200)
+            .map(|index| {
+                let mut one = judged(index % 2, [0.6, 0.4, 0.0]);
+                one.group = index.to_string();
+                one
+            })
+            .collect();
+        let mut grouped = many.clone();
+        for (index, one) in grouped.iter_mut().enumerate() {
+            one.group = format!("{} {}", index % 2, index / 50);
+        }
+        let interval = |judged: &[Judged], seed| evaluate(judged, &names(), seed).ci95["accuracy"];
+        let (low, high) = interval(&many, 1);
+        assert!(low < 0.5 && 0.5 < high && high - low < 0.2);
+        assert_eq!(interval(&many, 1), (low, high));
+        let (wide_low, wide_high) = interval(&grouped, 1);
+        assert!(wide_high - wide_low > 2.0 * (high - low));
+    }
+
+    #[test]
+    fn nothing_judged_gives_no_numbers_that_are_none() {
+        let found = evaluate(&[], &names(), 1);
+        assert_eq!(found.n, 0);
+        assert!(found.metrics.auroc.is_none() && found.metrics.accuracy_assessed.is_none());
+        assert!(found.metrics.accuracy.abs() < 1e-12);
+        serde_json::to_string(&found).unwrap();
+    }
 }

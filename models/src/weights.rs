@@ -50,10 +50,7 @@ pub fn parse(bytes: &[u8]) -> Result<Tensors, ModelError> {
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         let values = values(&name, &view)?;
-        tensors.insert(
-            name,
-            Tensor::from_vec(values, view.shape(), &Device::Cpu)?,
-        );
+        tensors.insert(name, Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
     }
     Ok(tensors)
 }
@@ -139,7 +136,10 @@ pub fn to_bytes(
                 (Dtype::F16, data)
             }
             _ => {
-                let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let data: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 (Dtype::F32, data)
             }
         };
@@ -173,4 +173,66 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     file.sync_all().map_err(ModelError::file(&beside))?;
     drop(file);
     fs::rename(&beside, path).map_err(ModelError::file(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(value: f32) -> Tensors {
+        let tensor = Tensor::from_vec(vec![value, 1.0], 2, &Device::Cpu).unwrap();
+        Tensors::from([("a".to_owned(), tensor)])
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_in_both_types() {
+        for dtype in [DType::F16, DType::F32] {
+            let bytes = to_bytes(&one(0.5), dtype, &[("key", "text".to_owned())]).unwrap();
+            let mut read = parse(&bytes).unwrap();
+            let tensor = take(&mut read, "a", &[2]).unwrap();
+            assert_eq!(tensor.to_vec1::<f32>().unwrap(), [0.5, 1.0]);
+            assert_eq!(note(&bytes, "key").unwrap().as_deref(), Some("text"));
+            assert_eq!(note(&bytes, "other").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_neither_read_nor_made() {
+        let nan = to_bytes(&one(f32::NAN), DType::F32, &[]).unwrap();
+        assert!(
+            parse(&nan)
+                .unwrap_err()
+                .to_string()
+                .contains("a holds values")
+        );
+        let error = to_bytes(&one(1e6), DType::F16, &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("does not fit"), "{error}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_weights_are_refused() {
+        let whole = to_bytes(&one(0.5), DType::F16, &[]).unwrap();
+        for end in 0..whole.len() {
+            assert!(parse(&whole[..end]).is_err(), "{end}");
+        }
+        // A header that says that it is longer than memory.
+        let mut long = whole.clone();
+        long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(parse(&long).is_err());
+        let other = String::from_utf8_lossy(&whole).replace("F16", "I16");
+        assert!(parse(other.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        std::fs::write(&path, [0; 100]).unwrap();
+        assert_eq!(read_bounded(&path, 100).unwrap().len(), 100);
+        let error = read_bounded(&path, 99).unwrap_err().to_string();
+        assert!(error.contains("larger than"), "{error}");
+        assert!(read_bounded(&folder.path().join("none"), 1).is_err());
+    }
 }

@@ -36,11 +36,7 @@ impl Network {
     /// # Errors
     ///
     /// Another shape or device.
-    pub fn forward_taped(
-        &self,
-        map: &Tensor,
-        trained_from: usize,
-    ) -> TensorResult<(Tensor, Tape)> {
+    pub fn forward_taped(&self, map: &Tensor, trained_from: usize) -> TensorResult<(Tensor, Tape)> {
         let mut tapes = Vec::new();
         let mut x = map.clone();
         for block in self.blocks.iter().skip(trained_from - 1) {

@@ -243,7 +243,10 @@ impl Classifier {
         let temperature = self.manifest.temperature;
         let mut p = softmax(&logits, temperature);
         if let Some(mirrored) = mirrored {
-            for (p, other) in p.iter_mut().zip(softmax(&self.logits(mirrored), temperature)) {
+            for (p, other) in p
+                .iter_mut()
+                .zip(softmax(&self.logits(mirrored), temperature))
+            {
                 *p = (*p + other) / 2.0;
             }
         }
@@ -255,7 +258,10 @@ impl Classifier {
             Some(Doubt::Blank)
         } else if distance.score > thresholds.distance {
             Some(Doubt::Unlike)
-        } else if order.first().is_none_or(|best| p[*best] < thresholds.probability) {
+        } else if order
+            .first()
+            .is_none_or(|best| p[*best] < thresholds.probability)
+        {
             Some(Doubt::Undecided)
         } else {
             None
@@ -331,7 +337,11 @@ impl Classifier {
             .categories
             .iter()
             .map(|name| {
-                let position = self.manifest.categories.iter().position(|known| known == name);
+                let position = self
+                    .manifest
+                    .categories
+                    .iter()
+                    .position(|known| known == name);
                 position.ok_or_else(|| {
                     ModelError::Dataset(format!(
                         "the model knows no category {name:?}; it knows {}",
@@ -398,6 +408,9 @@ fn mirror(levels: &[u8], side: usize) -> Vec<u8> {
 fn deviation(levels: &[u8]) -> f64 {
     let count = levels.len().max(1) as f64;
     let mean = levels.iter().map(|level| f64::from(*level)).sum::<f64>() / count;
-    let squares: f64 = levels.iter().map(|level| (f64::from(*level) - mean).powi(2)).sum();
+    let squares: f64 = levels
+        .iter()
+        .map(|level| (f64::from(*level) - mean).powi(2))
+        .sum();
     (squares / count).sqrt()
 }

@@ -247,13 +247,14 @@ impl Dataset {
                 dropped.push(name.clone());
             }
         }
-        self.items.retain_mut(|item| match new_index[item.category] {
-            Some(category) => {
-                item.category = category;
-                true
-            }
-            None => false,
-        });
+        self.items
+            .retain_mut(|item| match new_index[item.category] {
+                Some(category) => {
+                    item.category = category;
+                    true
+                }
+                None => false,
+            });
         self.categories = kept;
         dropped
     }
@@ -262,7 +263,10 @@ impl Dataset {
     pub fn keep_categories(&mut self, categories: &[String]) {
         let names = std::mem::replace(&mut self.categories, categories.to_vec());
         self.items.retain_mut(|item| {
-            match categories.iter().position(|name| *name == names[item.category]) {
+            match categories
+                .iter()
+                .position(|name| *name == names[item.category])
+            {
                 Some(category) => {
                     item.category = category;
                     true
@@ -478,7 +482,10 @@ impl Labels {
     fn of(&self, file: &Path) -> Option<&Label> {
         let file = file.canonicalize().ok()?;
         let relative = file.strip_prefix(&self.root).ok()?;
-        let parts: Vec<_> = relative.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
+        let parts: Vec<_> = relative
+            .iter()
+            .map(|part| part.to_str())
+            .collect::<Option<_>>()?;
         self.rows.get(&parts.join("/"))
     }
 }

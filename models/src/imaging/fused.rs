@@ -96,11 +96,7 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout, what: &str) -> Result<&'
 }
 
 /// The gradient before the activation: `gradient` where the output lies strictly between its bounds.
-fn before_activation(
-    activation: Activation,
-    output: &Tensor,
-    gradient: &Tensor,
-) -> Result<Tensor> {
+fn before_activation(activation: Activation, output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let gradient = gradient.contiguous()?;
     match activation {
         Activation::None => Ok(gradient),
@@ -205,7 +201,8 @@ impl CustomOp3 for Dense {
         output: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradients = dense_gradients(x, weight, output, gradient, self.activation, x.track_op())?;
+        let gradients =
+            dense_gradients(x, weight, output, gradient, self.activation, x.track_op())?;
         Ok((
             gradients.to_x,
             Some(gradients.to_weight),

@@ -98,7 +98,6 @@ fn pixel(map: &[f32], index: usize, channels: usize) -> &[f32] {
 
 /// `out[c] = start[c] + sum over taps of map[pixel][c] * weight[tap][c]`, bounded to 0..6 where `relu6`.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "one inner loop, inlined")]
 fn gather<S: Simd>(
     simd: S,
     out: &mut [f32],
@@ -290,10 +289,7 @@ impl WithSimd for Relu6Gradient<'_> {
         let (output, output_rest) = S::as_simd_f32s(self.output);
         let (gradient, gradient_rest) = S::as_simd_f32s(self.gradient);
         for ((masked, y), g) in masked.iter_mut().zip(output).zip(gradient) {
-            let inside = simd.and_m32s(
-                simd.less_than_f32s(zero, *y),
-                simd.less_than_f32s(*y, six),
-            );
+            let inside = simd.and_m32s(simd.less_than_f32s(zero, *y), simd.less_than_f32s(*y, six));
             *masked = simd.select_f32s(inside, *g, zero);
         }
         for ((masked, y), g) in masked_rest.iter_mut().zip(output_rest).zip(gradient_rest) {
@@ -380,8 +376,7 @@ impl WithSimd for StemForward<'_> {
                 {
                     for (tap, from) in &reads[..count] {
                         let level = plane[*from];
-                        let (weight, weight_rest) =
-                            S::as_simd_f32s(pixel(weights, *tap, channels));
+                        let (weight, weight_rest) = S::as_simd_f32s(pixel(weights, *tap, channels));
                         let splat = simd.splat_f32s(level);
                         for (sum, weight) in lanes.iter_mut().zip(weight) {
                             *sum = simd.mul_add_e_f32s(splat, *weight, *sum);

@@ -1,6 +1,8 @@
-//! x
+//! The image classifier: MobileNetV2, transfer-learned, with what it needs to know when to say nothing.
+
 mod backward;
 pub mod classifier;
+pub mod confusion;
 pub mod dataset;
 pub mod explain;
 pub mod fused;

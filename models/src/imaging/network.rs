@@ -11,7 +11,7 @@
 //!
 //! Padding is TensorFlow's "SAME": where a stride of 2 meets an even size, nothing before and one pixel behind.
 //! [`Network::forward`] uses nothing but candle's own operations, so that it runs on every device and is what faster
-//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`](super::fused) operations.
+//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`](super::fused#functions) operations.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -354,19 +354,13 @@ impl Network {
     /// Tensors that are missing or of another shape.
     pub fn take(architecture: Architecture, tensors: &mut Tensors) -> Result<Self, ModelError> {
         architecture.check()?;
-        let stem = Convolution::take(
-            tensors,
-            "features.0.0",
-            [architecture.scaled(32), 3, 3, 3],
-        )?;
+        let stem = Convolution::take(tensors, "features.0.0", [architecture.scaled(32), 3, 3, 3])?;
         let mut blocks = Vec::with_capacity(BLOCKS);
         for (index, plan) in architecture.plans().iter().enumerate() {
             let names = plan.names(index + 1);
             let expand = names
                 .expand
-                .map(|name| {
-                    Convolution::take(tensors, &name, [plan.hidden, plan.inputs, 1, 1])
-                })
+                .map(|name| Convolution::take(tensors, &name, [plan.hidden, plan.inputs, 1, 1]))
                 .transpose()?;
             blocks.push(Block {
                 expand,

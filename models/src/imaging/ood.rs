@@ -63,7 +63,9 @@ impl Distances {
         let count = features.len();
         let width = features.first().map_or(0, Vec::len);
         if count == 0 || width == 0 {
-            return Err(ModelError::Dataset("there are no pictures to say what is usual".to_owned()));
+            return Err(ModelError::Dataset(
+                "there are no pictures to say what is usual".to_owned(),
+            ));
         }
         let deviations = deviations(features, width);
         let scaled: Vec<Vec<f64>> = features
@@ -96,17 +98,22 @@ impl Distances {
             .zip(truth)
             .flat_map(|(row, category)| {
                 let values = row.iter().zip(&centres[*category]);
-                values.map(|(value, centre)| narrow(value - centre)).collect::<Vec<_>>()
+                values
+                    .map(|(value, centre)| narrow(value - centre))
+                    .collect::<Vec<_>>()
             })
             .collect();
         let within = Tensor::from_vec(within, (count, width), &Device::Cpu)?;
         let products: Vec<Vec<f32>> = within.t()?.matmul(&within)?.to_vec2()?;
         let mut covariance: Vec<Vec<f64>> = products
             .iter()
-            .map(|row| row.iter().map(|sum| f64::from(*sum) / count as f64).collect())
+            .map(|row| {
+                row.iter()
+                    .map(|sum| f64::from(*sum) / count as f64)
+                    .collect()
+            })
             .collect();
-        let mean_variance =
-            (0..width).map(|i| covariance[i][i]).sum::<f64>() / width as f64;
+        let mean_variance = (0..width).map(|i| covariance[i][i]).sum::<f64>() / width as f64;
         for (i, row) in covariance.iter_mut().enumerate() {
             for value in row.iter_mut() {
                 *value *= 1.0 - SPHERE_SHARE;
@@ -200,9 +207,8 @@ impl Distances {
     /// Too little memory.
     pub fn tensors(&self) -> Result<Tensors, ModelError> {
         let width = self.whitening.len();
-        let tensor = |rows: &[Vec<f32>]| {
-            Tensor::from_vec(rows.concat(), (rows.len(), width), &Device::Cpu)
-        };
+        let tensor =
+            |rows: &[Vec<f32>]| Tensor::from_vec(rows.concat(), (rows.len(), width), &Device::Cpu);
         Ok(Tensors::from([
             ("usual.whitening".to_owned(), tensor(&self.whitening)?),
             ("usual.centres".to_owned(), tensor(&self.centres)?),
@@ -345,9 +351,10 @@ mod tests {
         let scores: Vec<f64> = others.iter().map(|f| usual.of(f).unwrap().score).collect();
         let mean = scores.iter().sum::<f64>() / scores.len() as f64;
         assert!((mean - 0.95).abs() < 0.2, "{mean}");
-        let nearest = others.iter().zip(&truth).filter(|(features, truth)| {
-            usual.of(features).unwrap().nearest == **truth
-        });
+        let nearest = others
+            .iter()
+            .zip(&truth)
+            .filter(|(features, truth)| usual.of(features).unwrap().nearest == **truth);
         assert!(nearest.count() > 180);
         // As far as a usual picture may be along the wide direction, but along a narrow one.
         let mut strange = vec![0.0; WIDTH];
@@ -364,7 +371,10 @@ mod tests {
         let mut tensors = usual.tensors().unwrap();
         let again = Distances::take(&mut tensors, &usual.shape(), 2).unwrap();
         assert!(tensors.is_empty());
-        assert_eq!(usual.of(&features[0]).unwrap(), again.of(&features[0]).unwrap());
+        assert_eq!(
+            usual.of(&features[0]).unwrap(),
+            again.of(&features[0]).unwrap()
+        );
         assert!(usual.of(&[0.0]).is_err());
     }
 }

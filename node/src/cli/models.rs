@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use salus_api::ApiError;
 use salus_models::imaging::classifier::ClassifyOptions;
+use salus_models::imaging::confusion::confusion_picture;
 use salus_models::imaging::dataset::{Dataset, DatasetOptions, LicencePolicy};
 use salus_models::imaging::train::{BaseWeights, Event, Observer, Request, TrainSettings, train};
 use salus_models::manifest::Manifest;
@@ -306,9 +307,7 @@ async fn eval(args: &EvalArgs, own: Option<&Path>, out: &mut Out) -> Outcome {
         out.error(&ApiError::failed(format!("{}: {}", broken.path.display(), broken.why)));
     }
     if let Some(file) = &args.confusion {
-        let picture = salus_models::confusion::picture(&evaluation)
-            .ok_or_else(|| ApiError::failed("there are too many categories for a picture"))?;
-        let png = salus_imaging::encode_png(&picture);
+        let png = salus_imaging::encode_png(&confusion_picture(&evaluation));
         whole_file::write_over(file, |out| out.write_all(&png))
             .map_err(|e| file_error("write", file, &e))?;
         out.message(format!("{} written", file.display()));

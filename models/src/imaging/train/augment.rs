@@ -67,7 +67,13 @@ impl Augmentation {
         clippy::cast_sign_loss,
         reason = "a level is bounded to 0..=255 before it is cast"
     )]
-    pub fn apply(&self, source: &[u8], source_side: usize, side: usize, draws: &mut Draws) -> Vec<u8> {
+    pub fn apply(
+        &self,
+        source: &[u8],
+        source_side: usize,
+        side: usize,
+        draws: &mut Draws,
+    ) -> Vec<u8> {
         let mut levels = self.view_of(source, source_side, side, draws);
         if draws.chance(self.blur) {
             blur(&mut levels, side, draws.between_f32(0.4, 1.0));
@@ -80,7 +86,13 @@ impl Augmentation {
     }
 
     /// Geometry: levels in `[0, 1]`, sampled between the four nearest pixels; outside, the border's pixels go on.
-    fn view_of(&self, source: &[u8], source_side: usize, side: usize, draws: &mut Draws) -> Vec<f32> {
+    fn view_of(
+        &self,
+        source: &[u8],
+        source_side: usize,
+        side: usize,
+        draws: &mut Draws,
+    ) -> Vec<f32> {
         let mirrored = draws.chance(self.mirror);
         let (sin, cos) = draws
             .between_f32(-self.rotation_degrees, self.rotation_degrees)
@@ -160,14 +172,16 @@ fn blur(levels: &mut [f32], side: usize, deviation: f32) {
         for x in 0..side {
             let row = y * side;
             levels[row + x] = before[row + x] * centre
-                + (before[row + x.saturating_sub(1)] + before[row + (x + 1).min(side - 1)]) * beside;
+                + (before[row + x.saturating_sub(1)] + before[row + (x + 1).min(side - 1)])
+                    * beside;
         }
     }
     let before = levels.to_vec();
     for y in 0..side {
         for x in 0..side {
             levels[y * side + x] = before[y * side + x] * centre
-                + (before[y.saturating_sub(1) * side + x] + before[(y + 1).min(side - 1) * side + x])
+                + (before[y.saturating_sub(1) * side + x]
+                    + before[(y + 1).min(side - 1) * side + x])
                     * beside;
         }
     }

@@ -74,7 +74,7 @@ pub struct Fit<'a, 'b> {
     pub train: &'b [usize],
     /// The images to judge by; none in the final fit.
     pub held_out: &'b [usize],
-    /// Stop after so many epochs of the schedule.
+    /// So many epochs, over which the rate's schedule runs.
     pub epochs: usize,
     /// The blocks whose maps' means say what is usual.
     pub usual_blocks: &'b [usize],
@@ -171,8 +171,8 @@ impl Fit<'_, '_> {
             }
             progress.steps = optimizer.steps();
             progress.curve.push(report.clone());
-            progress.finished = epoch + 1 >= self.epochs
-                || epoch + 1 - progress.best_epoch >= self.stage.patience;
+            progress.finished =
+                epoch + 1 >= self.epochs || epoch + 1 - progress.best_epoch >= self.stage.patience;
             self.store(&optimizer, &best, &progress)?;
             observer.tell(&Event::Epoch {
                 fit: &self.name,
@@ -204,7 +204,7 @@ impl Fit<'_, '_> {
         let batches = order.len().div_ceil(self.stage.batch).max(1);
         let (mut losses, mut right) = (0.0, 0);
         for (step, batch) in order.chunks(self.stage.batch).enumerate() {
-            let share = (epoch * batches + step) as f32 / (self.stage.epochs * batches) as f32;
+            let share = (epoch * batches + step) as f32 / (self.epochs * batches) as f32;
             let peak = if self.stage.rate > 0.0 {
                 self.stage.rate
             } else {
@@ -297,7 +297,9 @@ impl Fit<'_, '_> {
             } else {
                 let from = self.stage.trained_from - 1;
                 let (map, pools) = network.blocks_pooled(&map, from, self.usual_blocks)?;
-                answers.usual.extend(Tensor::cat(&pools, 1)?.to_vec2::<f32>()?);
+                answers
+                    .usual
+                    .extend(Tensor::cat(&pools, 1)?.to_vec2::<f32>()?);
                 Network::pool(&network.last_fused(&map)?)?
             };
             let logits = network.head(&embedding)?.to_vec2::<f32>()?;
@@ -307,11 +309,7 @@ impl Fit<'_, '_> {
         Ok(answers)
     }
 
-    fn maps(
-        &self,
-        variant: Variant,
-        observer: &dyn Observer,
-    ) -> Result<Maps<'_, '_>, ModelError> {
+    fn maps(&self, variant: Variant, observer: &dyn Observer) -> Result<Maps<'_, '_>, ModelError> {
         let number = match variant {
             Variant::Plain => 0,
             Variant::Drawn(number) => number + 1,
@@ -334,7 +332,13 @@ impl Fit<'_, '_> {
         let dropped = self.stage.dropout;
         let scale = draws_scale(dropped);
         let mask: Vec<f32> = (0..count)
-            .map(|_| if dropped > 0.0 && draws.chance(dropped) { 0.0 } else { scale })
+            .map(|_| {
+                if dropped > 0.0 && draws.chance(dropped) {
+                    0.0
+                } else {
+                    scale
+                }
+            })
             .collect();
         Ok(Tensor::from_vec(mask, shape, &Device::Cpu)?)
     }
@@ -343,7 +347,10 @@ impl Fit<'_, '_> {
     fn loss(&self, logits: &Tensor, batch: &[usize]) -> Result<Tensor, ModelError> {
         let count = self.architecture.categories;
         let smoothing = self.stage.label_smoothing;
-        let total: f32 = batch.iter().map(|i| self.weights[self.categories[*i]]).sum();
+        let total: f32 = batch
+            .iter()
+            .map(|i| self.weights[self.categories[*i]])
+            .sum();
         let mut targets = vec![0.0_f32; batch.len() * count];
         for (image, target) in batch.iter().zip(targets.chunks_exact_mut(count)) {
             let category = self.categories[*image];
@@ -422,7 +429,10 @@ impl Fit<'_, '_> {
 }
 
 fn draws_scale(dropped: f64) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "a scale from 1 to some tens")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a scale from 1 to some tens"
+    )]
     let scale = (1.0 / (1.0 - dropped)) as f32;
     scale
 }

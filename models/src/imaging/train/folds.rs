@@ -39,14 +39,20 @@ fn natural(name: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (text, numbered) = rest.split_at(digits);
         let end = numbered
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(numbered.len());
         let (number, behind) = numbered.split_at(end);
         // A number too long for an integer is as good as the largest: the order of such names says nothing.
-        let number = if number.is_empty() { 0 } else { number.parse().unwrap_or(u64::MAX) };
+        let number = if number.is_empty() {
+            0
+        } else {
+            number.parse().unwrap_or(u64::MAX)
+        };
         parts.push((text.to_owned(), number));
         rest = behind;
     }

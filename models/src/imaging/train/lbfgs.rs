@@ -58,7 +58,11 @@ pub fn minimise(
             break;
         };
         let step: Vec<f64> = next.iter().zip(&at).map(|(a, b)| a - b).collect();
-        let change: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
+        let change: Vec<f64> = next_gradient
+            .iter()
+            .zip(&gradient)
+            .map(|(a, b)| a - b)
+            .collect();
         let product = dot(&step, &change);
         // Only a positive curvature keeps the direction one of descent.
         if product > 1e-12 * dot(&change, &change) {
@@ -116,7 +120,10 @@ mod tests {
             Ok((value, vec![to_x, 200.0 * (y - x * x)]))
         })
         .unwrap();
-        assert!((found[0] - 1.0).abs() < 1e-5 && (found[1] - 1.0).abs() < 1e-5, "{found:?}");
+        assert!(
+            (found[0] - 1.0).abs() < 1e-5 && (found[1] - 1.0).abs() < 1e-5,
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl Optimizer {
             .map(|(slot, gradient)| {
                 let rate = rate * slot.rate;
                 let decay = if slot.decays { rate * decay } else { 0.0 };
+                #[expect(clippy::needless_range_loop, reason = "five slices in step")]
                 for i in 0..slot.value.len() {
                     let g = gradient[i] * scale;
                     let first = BETA_1 * slot.first[i] + (1.0 - BETA_1) * g;
@@ -143,8 +144,11 @@ impl Optimizer {
                     slot.value[i] = value;
                     slot.average[i] = kept * slot.average[i] + (1.0 - kept) * value;
                 }
-                slot.var
-                    .set(&Tensor::from_slice(&slot.value, slot.shape.as_slice(), &Device::Cpu)?)
+                slot.var.set(&Tensor::from_slice(
+                    &slot.value,
+                    slot.shape.as_slice(),
+                    &Device::Cpu,
+                )?)
             })
             .collect::<Result<Vec<()>, _>>()?;
         Ok(length)
@@ -260,7 +264,10 @@ mod tests {
         let length = optimizer.step(&gradients, 0.1).unwrap();
         assert!((length - 4.0).abs() < 1e-6);
         let value = var.to_vec1::<f32>().unwrap()[0];
-        assert!((value - (2.0 - 0.1 * 0.5 * 2.0 - 0.1)).abs() < 1e-6, "{value}");
+        assert!(
+            (value - (2.0 - 0.1 * 0.5 * 2.0 - 0.1)).abs() < 1e-6,
+            "{value}"
+        );
     }
 
     #[test]
@@ -300,7 +307,9 @@ mod tests {
             }
             (
                 var.to_vec1::<f32>().unwrap(),
-                optimizer.average().unwrap()["w.weight"].to_vec1::<f32>().unwrap(),
+                optimizer.average().unwrap()["w.weight"]
+                    .to_vec1::<f32>()
+                    .unwrap(),
             )
         };
         assert_eq!(run(None), run(Some(3)));

@@ -21,9 +21,7 @@ use crate::imaging::dataset::{Dataset, DatasetOptions};
 use crate::imaging::network::{Architecture, Network};
 use crate::imaging::ood::Distances;
 use crate::imaging::preprocess::Preprocessing;
-use crate::manifest::{
-    Base, Data, FORMAT, Manifest, Metrics, Thresholds, Training, WeightsFile,
-};
+use crate::manifest::{Base, Data, FORMAT, Manifest, Metrics, Thresholds, Training, WeightsFile};
 use crate::metrics::{Evaluation, Judged, evaluate, family};
 use crate::weights::{self, Tensors, write_whole};
 use crate::{MANIFEST_FILE, ModelError, WEIGHTS_FILE};
@@ -116,7 +114,12 @@ pub fn train(request: &Request<'_>, observer: &dyn Observer) -> Result<Trained, 
     let mut dataset = Dataset::open_split(request.images, "train", &options)?;
     let left_out = dataset.left_out;
     let side = settings.input_px;
-    let squares = decode(&dataset, &[side, source_side(side)], settings.max_broken, observer)?;
+    let squares = decode(
+        &dataset,
+        &[side, source_side(side)],
+        settings.max_broken,
+        observer,
+    )?;
     let missing: Vec<usize> = (0..dataset.items.len())
         .filter(|index| squares.levels[*index].is_none())
         .collect();
@@ -267,7 +270,11 @@ fn category_weights(dataset: &Dataset, balance: f32) -> Vec<f32> {
 }
 
 fn groups(dataset: &Dataset) -> usize {
-    let groups: BTreeSet<&str> = dataset.items.iter().map(|item| item.group.as_str()).collect();
+    let groups: BTreeSet<&str> = dataset
+        .items
+        .iter()
+        .map(|item| item.group.as_str())
+        .collect();
     groups.len()
 }
 
@@ -393,7 +400,9 @@ impl Run<'_> {
             }
             tensors = fitted.tensors;
         }
-        Err(ModelError::Settings("at least one stage is needed".to_owned()))
+        Err(ModelError::Settings(
+            "at least one stage is needed".to_owned(),
+        ))
     }
 
     fn checkpoint(&self, number: u64, stage: usize) -> PathBuf {
@@ -572,8 +581,11 @@ pub fn random_base(architecture: Architecture, seed: u64) -> Result<BaseWeights,
     for (index, (name, shape)) in architecture.tensors().into_iter().enumerate() {
         let mut draws = Draws::new(seed, "base", &[index as u64]);
         let inputs: usize = shape[1..].iter().product();
+        // A linear convolution has no ReLU that takes half of the variance away.
+        let linear = name.ends_with("conv.2.weight") || name == "features.1.conv.1.weight";
+        let gain = if linear { 1.0 } else { 2.0 };
         let deviation = if name.ends_with("weight") {
-            (2.0 / inputs.max(1) as f64).sqrt()
+            (gain / inputs.max(1) as f64).sqrt()
         } else {
             0.0
         };

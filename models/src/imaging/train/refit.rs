@@ -89,7 +89,9 @@ impl Refit {
             .iter()
             .flat_map(|row| {
                 let values = row.iter().zip(means.iter().zip(&scales));
-                values.map(|(v, (mean, scale))| narrow((f64::from(*v) - mean) * scale)).collect::<Vec<_>>()
+                values
+                    .map(|(v, (mean, scale))| narrow((f64::from(*v) - mean) * scale))
+                    .collect::<Vec<_>>()
             })
             .collect();
         let rows = Tensor::from_vec(standard, (count, width), &Device::Cpu)?;
@@ -131,7 +133,11 @@ impl Refit {
                 }
             }
             let to_logits = Tensor::from_vec(to_logits, (count, categories), &Device::Cpu)?;
-            let to_weight = to_logits.t()?.matmul(&rows)?.flatten_all()?.to_vec1::<f32>()?;
+            let to_weight = to_logits
+                .t()?
+                .matmul(&rows)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
             let squares: f64 = at[..size].iter().map(|w| w * w).sum();
             loss += penalty / 2.0 * squares;
             let gradient = to_weight
@@ -156,7 +162,11 @@ impl Refit {
             .zip(&found[size..])
             .map(|(row, bias)| {
                 let values = row.iter().zip(means.iter().zip(&scales));
-                narrow(bias - values.map(|(w, (mean, scale))| w * mean * scale).sum::<f64>())
+                narrow(
+                    bias - values
+                        .map(|(w, (mean, scale))| w * mean * scale)
+                        .sum::<f64>(),
+                )
             })
             .collect();
         Ok(Head { weight, bias })
@@ -180,7 +190,13 @@ fn standards(rows: &[Vec<f32>], width: usize) -> (Vec<f64>, Vec<f64>) {
     }
     let scales = variances
         .into_iter()
-        .map(|variance| if variance > 1e-12 { variance.sqrt().recip() } else { 0.0 })
+        .map(|variance| {
+            if variance > 1e-12 {
+                variance.sqrt().recip()
+            } else {
+                0.0
+            }
+        })
         .collect();
     (means, scales)
 }

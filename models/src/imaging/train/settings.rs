@@ -151,22 +151,14 @@ impl TrainSettings {
         {
             return wrong("the refit's c is above 0");
         }
-        let blocks = &self.usual_blocks;
-        let last = self.stages.last().map_or(0, |stage| stage.trained_from);
-        if blocks.is_empty()
-            || !blocks.is_sorted_by(|a, b| a < b)
-            || blocks.iter().any(|block| !(last - 1..=BLOCKS).contains(block))
-        {
-            return wrong(
-                "the blocks for what is usual are in rising order, from the one before the first trained to 17",
-            );
-        }
         if !(0.0..0.5).contains(&self.refused_share) {
             return wrong("the refused share lies from 0 to 0.5");
         }
         for stage in &self.stages {
             if !(1..=BLOCKS + 2).contains(&stage.trained_from) {
-                return wrong("the first trained block is 1 to 17, 18 for the last convolution, 19 for the head");
+                return wrong(
+                    "the first trained block is 1 to 17, 18 for the last convolution, 19 for the head",
+                );
             }
             if stage.epochs == 0 || stage.variants == 0 || stage.batch < 2 || stage.patience == 0 {
                 return wrong("epochs, variants and patience are at least 1, a batch at least 2");
@@ -179,6 +171,18 @@ impl TrainSettings {
             {
                 return wrong("rates, warm-up, dropout and label smoothing lie from 0 to below 1");
             }
+        }
+        let blocks = &self.usual_blocks;
+        let last = self.stages.last().map_or(0, |stage| stage.trained_from);
+        if blocks.is_empty()
+            || !blocks.is_sorted_by(|a, b| a < b)
+            || blocks
+                .iter()
+                .any(|block| !(last - 1..=BLOCKS).contains(block))
+        {
+            return wrong(
+                "the blocks for what is usual are in rising order, from the one before the first trained to 17",
+            );
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::augment::{Augmentation, source_side};
+use crate::ModelError;
 use crate::draws::Draws;
 use crate::imaging::network::{BLOCKS, Network};
 use crate::imaging::preprocess::Preprocessing;
 use crate::weights::write_whole;
-use crate::ModelError;
 
 /// The most that a variant of all images may take on disk and in memory.
 const MAX_CACHED_BYTES: usize = 1 << 30;
