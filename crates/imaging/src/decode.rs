@@ -1,5 +1,7 @@
 //! From the bytes of a file to the pictures that were asked for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::dicom::{self, DicomMetadata};
 use crate::format::{Raw, jpeg, png, tiff};
 use crate::options::Frames;
@@ -39,6 +41,19 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageErr
         });
     }
     let format = Format::of(bytes).ok_or(ImageError::UnknownFormat)?;
+    guarded(format, || decode_as(format, bytes, options))
+}
+
+/// Decoders that are not ours may break an invariant of theirs on bytes that nobody tried. Nothing outlives the call.
+pub(crate) fn guarded<T>(
+    format: Format,
+    run: impl FnOnce() -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(ImageError::damaged(format, "its decoder gave up")))
+}
+
+fn decode_as(format: Format, bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageError> {
     let most = options.most_pixels();
     let raw = match format {
         Format::Png => png::decode(bytes, most)?,

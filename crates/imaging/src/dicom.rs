@@ -9,7 +9,7 @@ use dataset::DataSet;
 pub use metadata::{DicomMetadata, RawStatistics};
 use render::Renderer;
 
-use crate::decode::{Decoded, sized};
+use crate::decode::{Decoded, guarded, sized};
 use crate::options::Frames;
 use crate::{DecodeOptions, Format, ImageError, MAX_FRAMES, MAX_PIXELS};
 
@@ -30,7 +30,9 @@ pub fn dicom_metadata(bytes: &[u8]) -> Result<DicomMetadata, ImageError> {
     if Format::of(bytes) != Some(Format::Dicom) {
         return Err(ImageError::UnknownFormat);
     }
-    dataset::with(bytes, |data_set| Ok(DicomMetadata::of(data_set)))
+    guarded(Format::Dicom, || {
+        dataset::with(bytes, |data_set| Ok(DicomMetadata::of(data_set)))
+    })
 }
 
 pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageError> {

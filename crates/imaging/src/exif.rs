@@ -1,6 +1,7 @@
 //! Which way up a picture is: the orientation tag of Exif (CIPA DC-008, section 4.6.5.1) and TIFF 6.0 (section 8).
 
 use crate::Picture;
+use crate::ifd::Ifd;
 use crate::picture::Pixels;
 
 /// How the stored rows and columns are turned and mirrored to be looked at.
@@ -14,8 +15,7 @@ pub(crate) struct Orientation {
     flipped: bool,
 }
 
-const ORIENTATION_TAG: u16 = 0x0112;
-const SHORT: u16 = 3;
+const ORIENTATION: u16 = 0x0112;
 
 impl Orientation {
     /// By the tag's value, 1 to 8; anything else is as stored.
@@ -41,7 +41,10 @@ impl Orientation {
     /// there leaves the picture as stored: it is no reason to refuse it.
     pub(crate) fn of_exif(exif: &[u8]) -> Self {
         let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
-        tag(exif).map_or(Self::default(), Self::of_tag)
+        Ifd::first(exif)
+            .and_then(|directory| directory.number(ORIENTATION))
+            .and_then(|value| u16::try_from(value).ok())
+            .map_or(Self::default(), Self::of_tag)
     }
 
     /// The picture as it is to be looked at.
@@ -98,35 +101,6 @@ impl Orientation {
     }
 }
 
-/// The value of the orientation tag in the first directory.
-fn tag(tiff: &[u8]) -> Option<u16> {
-    let big_endian = match tiff.get(..4)? {
-        b"MM\0*" => true,
-        b"II*\0" => false,
-        _ => return None,
-    };
-    let short = |at: usize| {
-        let bytes = tiff.get(at..)?.first_chunk::<2>()?;
-        Some(if big_endian {
-            u16::from_be_bytes(*bytes)
-        } else {
-            u16::from_le_bytes(*bytes)
-        })
-    };
-    let offset = *tiff.get(4..)?.first_chunk::<4>()?;
-    let offset = if big_endian {
-        u32::from_be_bytes(offset)
-    } else {
-        u32::from_le_bytes(offset)
-    };
-    let directory = usize::try_from(offset).ok()?;
-    let entries = directory.checked_add(2)?;
-    (0..usize::from(short(directory)?))
-        .map(|index| entries + index * 12)
-        .find(|entry| short(*entry) == Some(ORIENTATION_TAG) && short(entry + 2) == Some(SHORT))
-        .and_then(|entry| short(entry + 8))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,17 +110,6 @@ mod tests {
         bytes.extend([0x0f, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         bytes.extend([0x12, 1, 3, 0, 1, 0, 0, 0, value, 0, 0, 0]);
         bytes
-    }
-
-    #[test]
-    fn the_tag_is_found_in_both_byte_orders() {
-        assert_eq!(tag(&exif(6)), Some(6));
-        let mut big = b"MM\0*\0\0\0\x08\0\x01".to_vec();
-        big.extend([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 8, 0, 0]);
-        assert_eq!(tag(&big), Some(8));
-        for end in 0..exif(6).len() - 3 {
-            assert_eq!(tag(&exif(6)[..end]), None);
-        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | --- | --- | --- |
 //! | PNG | everything; of an animation the still picture | an animation whose still picture is no frame of full size |
 //! | JPEG | baseline, extended, progressive; grey, colour, four inks with Adobe's inversion; turned by Exif | more than 8 bits, lossless, hierarchical, arithmetic, anything cut off |
-//! | TIFF | first page; uncompressed, deflate, LZW, PackBits; 1 to 16 bits; grey, RGB, CMYK; turned by its tag | JPEG and fax inside, palettes, planes, floating point |
+//! | TIFF | first page; uncompressed, deflate, LZW, PackBits; 1 to 16 bits; grey, RGB, CMYK; turned by its tag | BigTIFF, JPEG and fax inside, palettes, planes, floating point |
 //! | DICOM | implicit and explicit VR, big endian, deflated, run lengths, JPEG baseline, 12-bit and lossless, JPEG-LS, JPEG 2000; 8, 16 and 32 bits; monochrome, palette, RGB, YBR | HTJ2K, JPEG XL, video, floating point, 1 bit a sample |
 //!
 //! Samples become 8 bits: of 16-bit PNG and TIFF the upper half; of DICOM by rescale, window and tables ([`Window`]). What is
@@ -37,7 +37,8 @@
 //!
 //! # Invariants
 //!
-//! - No bytes make it panic; the fuzzer's target `image` tries. Should one of the crates below do, a sandbox holds it.
+//! - No bytes make it panic; the fuzzer's target `image` tries. Should one of the crates below do, it is caught, and the file
+//!   counts as damaged.
 //! - A result is whole: a picture has as many samples as its sides say, and what was cut off in a file is an error, never grey.
 //! - No error and no `Debug` holds text of a file: neither name nor number of a patient.
 //! - Scaling is Pillow's, to one grey level, so that a model sees what it was trained on.
@@ -69,6 +70,7 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+mod ifd;
 mod job;
 mod options;
 mod overlay;

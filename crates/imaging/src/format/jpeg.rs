@@ -87,6 +87,8 @@ pub(crate) struct Frame {
     pub(crate) precision: u8,
     /// Second byte of the start-of-frame marker: 0xc0 to 0xcf, which is how it is coded.
     pub(crate) coding: u8,
+    /// Later components have no more samples than the first, by a whole factor.
+    usual_sampling: bool,
     /// An Adobe marker is there.
     pub(crate) adobe: bool,
 }
@@ -114,7 +116,7 @@ pub(crate) fn markers(bytes: &[u8]) -> Option<Frame> {
             ADOBE => adobe |= segment.starts_with(b"Adobe"),
             // All start-of-frame markers; DHT, JPG and DAC lie between them.
             coding @ 0xc0..=0xcf if !matches!(coding, 0xc4 | 0xc8 | 0xcc) => {
-                let [precision, y1, y0, x1, x0, ..] = *segment else {
+                let [precision, y1, y0, x1, x0, _, ref parts @ ..] = *segment else {
                     return None;
                 };
                 frame = Some(Frame {
@@ -122,6 +124,7 @@ pub(crate) fn markers(bytes: &[u8]) -> Option<Frame> {
                     height: u32::from(u16::from_be_bytes([y1, y0])),
                     precision,
                     coding,
+                    usual_sampling: usual_sampling(parts.as_chunks().0),
                     adobe: false,
                 });
             }
@@ -132,13 +135,28 @@ pub(crate) fn markers(bytes: &[u8]) -> Option<Frame> {
     Some(Frame { adobe, ..frame? })
 }
 
+/// Whether the sampling factors are those that encoders use. Decoders were not tried on others, and one panics.
+fn usual_sampling(parts: &[[u8; 3]]) -> bool {
+    let factors = |part: &[u8; 3]| (part[1] >> 4, part[1] & 15);
+    let Some((across, down)) = parts.first().map(factors) else {
+        return false;
+    };
+    let usual = |factor: u8| matches!(factor, 1 | 2 | 4);
+    usual(across)
+        && usual(down)
+        && parts.iter().map(factors).all(|(x, y)| {
+            usual(x) && usual(y) && across.is_multiple_of(x) && down.is_multiple_of(y)
+        })
+}
+
 /// The frame header of a file that can be decoded here.
 fn frame_header(bytes: &[u8]) -> Result<Frame, ImageError> {
     let frame = markers(bytes).ok_or_else(|| {
         ImageError::damaged(Format::Jpeg, "no frame header before the first scan")
     })?;
     let what = match (frame.coding, frame.precision) {
-        (0xc0..=0xc2, 8) => return Ok(frame),
+        (0xc0..=0xc2, 8) if frame.usual_sampling => return Ok(frame),
+        (0xc0..=0xc2, 8) => "unusual subsampling",
         (0xc0..=0xc2, _) => "more than 8 bits a sample",
         (0xc3, _) => "lossless JPEG",
         (0xc5..=0xc7, _) => "hierarchical JPEG",

@@ -8,14 +8,34 @@ use tiff::tags::Tag;
 
 use super::{Format, Raw, check_size, inks_to_rgb, over_black, repack};
 use crate::exif::Orientation;
+use crate::ifd::Ifd;
 use crate::{ImageError, Picture};
 
 /// Bytes a pixel that are decoded at most: four samples of 16 bits.
 const MAX_PIXEL_BYTES: u64 = 8;
-/// Pages that are counted; a file with more says so many.
-const MAX_PAGES: u32 = 1_000;
+const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
 
 pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
+    // The decoder makes room for a strip of each row as soon as it reads a directory, and believes it.
+    let Some(directory) = Ifd::first(bytes) else {
+        return Err(match bytes.get(2..4) {
+            Some(b"+\0" | b"\0+") => {
+                ImageError::unsupported(Format::Tiff, "BigTIFF", "save it as plain TIFF, or as PNG")
+            }
+            _ => ImageError::damaged(Format::Tiff, "it has no directory"),
+        });
+    };
+    let sides = directory.number(WIDTH).zip(directory.number(HEIGHT));
+    let (width, height) =
+        sides.ok_or_else(|| ImageError::damaged(Format::Tiff, "it says nothing of its size"))?;
+    check_size(Format::Tiff, width, height, most)?;
+    if !directory.is_modest() {
+        return Err(ImageError::damaged(
+            Format::Tiff,
+            "an entry lists impossibly many values",
+        ));
+    }
     let mut limits = Limits::default();
     limits.decoding_buffer_size = usize::try_from(most * MAX_PIXEL_BYTES).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = bytes.len();
@@ -23,8 +43,9 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
     let mut decoder = Decoder::new(Cursor::new(bytes))
         .map_err(refused)?
         .with_limits(limits);
-    let (width, height) = decoder.dimensions().map_err(refused)?;
-    check_size(Format::Tiff, width, height, most)?;
+    if decoder.dimensions().map_err(refused)? != (width, height) {
+        return Err(ImageError::damaged(Format::Tiff, "it names two sizes"));
+    }
     let colour = decoder.colortype().map_err(refused)?;
     let orientation = decoder
         .find_tag_unsigned::<u16>(Tag::Orientation)
@@ -42,10 +63,7 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
     }
     let samples = to_8_bits(decoder.read_image().map_err(refused)?, colour, width)?;
     let picture = picture(colour, width, height, samples)?;
-    let mut frames = 1;
-    while frames < MAX_PAGES && decoder.more_images() && decoder.next_image().is_ok() {
-        frames += 1;
-    }
+    let frames = directory.pages();
     let oddity = match colour {
         ColorType::CMYK(_) | ColorType::CMYKA(_) => Some("four inks (CMYK)"),
         _ if colour.bit_depth() == 1 => Some("one bit a pixel"),
@@ -64,7 +82,7 @@ fn refused(error: tiff::TiffError) -> ImageError {
     match error {
         tiff::TiffError::UnsupportedError(what) => ImageError::unsupported(
             Format::Tiff,
-            &what.to_string(),
+            kind(&what),
             "save it uncompressed in greyscale or RGB, or as PNG",
         ),
         tiff::TiffError::LimitsExceeded => ImageError::unsupported(
@@ -72,7 +90,30 @@ fn refused(error: tiff::TiffError) -> ImageError {
             "more bytes a pixel than are decoded",
             "save it with 8 or 16 bits a sample",
         ),
-        other => ImageError::damaged(Format::Tiff, other),
+        // Of others the text may hold values of tags.
+        tiff::TiffError::IoError(_) => ImageError::damaged(Format::Tiff, "it ends too early"),
+        _ => ImageError::damaged(Format::Tiff, "its structure is broken"),
+    }
+}
+
+/// What is not supported, without values of the file.
+fn kind(what: &tiff::TiffUnsupportedError) -> &'static str {
+    use tiff::TiffUnsupportedError as U;
+    match what {
+        U::UnsupportedCompressionMethod(_) | U::UnknownCompressionMethod => {
+            "an unusual compression"
+        }
+        U::UnsupportedSampleFormat(_)
+        | U::UnsupportedSampleDepth(_)
+        | U::UnsupportedBitsPerChannel(_)
+        | U::InconsistentBitsPerSample(_)
+        | U::HorizontalPredictor(_)
+        | U::FloatingPointPredictor(_) => "samples of an unusual kind or width",
+        U::InterpretationWithBits(..)
+        | U::UnknownInterpretation
+        | U::UnsupportedColorType(_)
+        | U::UnsupportedInterpretation(_) => "a palette or an unusual colour space",
+        _ => "something unusual",
     }
 }
 

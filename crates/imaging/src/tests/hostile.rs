@@ -185,6 +185,36 @@ fn kinds_of_jpeg_that_are_not_decoded_are_named() {
 }
 
 #[test]
+fn jpeg_whose_later_colours_have_more_samples_is_refused() {
+    let mut file = jpeg((16, 16), JpegColour::Rgb, &slope(16, 16, 3), |_| {});
+    let frame = file.windows(2).position(|pair| pair == JPEG_SOF0).unwrap();
+    assert!(plainly(&file).is_ok());
+    for factors in [0x22, 0x31, 0x00, 0x13] {
+        file[frame + 17] = factors;
+        let error = plainly(&file).unwrap_err().to_string();
+        assert!(error.contains("subsampling"), "{error}");
+    }
+}
+
+#[test]
+fn a_tiff_of_many_rows_and_no_columns_takes_no_memory() {
+    let zero = plainly(&tiff_saying(0, u32::MAX, b""));
+    assert!(matches!(zero, Err(ImageError::ZeroSize { .. })), "{zero:?}");
+    // Three million compressions.
+    let mut file = tiff_saying(4, 4, &[7; 16]);
+    let tag = COMPRESSION.to_le_bytes();
+    let entry = (10..)
+        .step_by(12)
+        .find(|at| file[*at..at + 2] == tag)
+        .unwrap();
+    file[entry + 6] = 0x32;
+    let error = plainly(&file).unwrap_err().to_string();
+    assert!(error.contains("impossibly many"), "{error}");
+    let big = plainly(b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0");
+    assert!(matches!(big, Err(ImageError::Unsupported { .. })));
+}
+
+#[test]
 fn kinds_of_tiff_that_are_not_decoded_say_what_to_do() {
     let tags = |bits, photometric, samples| {
         [
