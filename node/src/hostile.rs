@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use salus_sandbox::{Config, Job, Sandbox};
 
@@ -21,9 +20,6 @@ static JOBS: [Job; 2] = [
     },
 ];
 
-/// How long one image may take to decode. The largest that are decoded take two or three seconds; the rest is for a busy machine.
-const IMAGE_TIME: Duration = Duration::from_secs(20);
-
 /// Set where this program serves as its own worker; a test's program does not.
 static ISOLATED: OnceLock<Arc<Sandbox>> = OnceLock::new();
 /// The same for images, which may take more.
@@ -36,7 +32,7 @@ pub fn serve_if_worker() -> Option<ExitCode> {
         ISOLATED.get_or_init(|| Arc::new(Sandbox::new(Config::default())));
         let images = Config {
             memory_bytes: salus_imaging::JOB_MEMORY_BYTES,
-            time: IMAGE_TIME,
+            time: salus_imaging::JOB_TIME,
             max_request_bytes: salus_imaging::MAX_REQUEST_BYTES,
             max_response_bytes: salus_imaging::MAX_RESPONSE_BYTES,
             ..Config::default()

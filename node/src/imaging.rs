@@ -12,8 +12,8 @@ use salus_api::{
     PictureView,
 };
 use salus_imaging::{DecodeOptions, Format, HeatMap, ImageError, Picture, overlay};
-use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
 use salus_models::ModelError;
+use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
 use salus_models::manifest::Manifest;
 use salus_models::registry::Registry;
 use salus_sandbox::SandboxError;
@@ -37,7 +37,13 @@ const MODELS_FOLDER: &str = "models";
 /// Where models are looked for: a folder that was named, the clinic's own, and those in the program.
 pub fn registry(named: Option<&Path>, data_dir: Option<&Path>) -> Registry {
     let own = data_dir.map(|folder| folder.join(MODELS_FOLDER));
-    Registry::new(named.map(Path::to_path_buf).into_iter().chain(own).collect())
+    Registry::new(
+        named
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(own)
+            .collect(),
+    )
 }
 
 /// Where a model that this clinic trains goes, unless it says otherwise.
@@ -91,7 +97,9 @@ impl Scan {
         let side = u32::try_from(manifest.preprocessing.side).unwrap_or(u32::MAX);
         let mut decoded = decode(&bytes, &DecodeOptions::classifier(side, side), path)?;
         let picture = decoded.pictures.pop();
-        let levels = picture.map(Picture::into_grey).map(|p| p.pixels.bytes().to_vec());
+        let levels = picture
+            .map(Picture::into_grey)
+            .map(|p| p.pixels.bytes().to_vec());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
             name: name.into_owned(),
@@ -145,7 +153,12 @@ fn decode(
 }
 
 /// Where an answer comes from, over the picture.
-pub fn heat_picture(classifier: &Classifier, scan: &Scan, category: usize, max_side: u32) -> Result<(Picture, Picture), ApiError> {
+pub fn heat_picture(
+    classifier: &Classifier,
+    scan: &Scan,
+    category: usize,
+    max_side: u32,
+) -> Result<(Picture, Picture), ApiError> {
     let heat = classifier
         .fine_heat(&scan.levels, category)
         .map_err(|error| model_error(&error))?;

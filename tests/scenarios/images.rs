@@ -48,7 +48,9 @@ fn an_image_like_no_scan_is_not_assessed_and_needs_no_clinic() {
     let pictures = [
         png(&dir.path().join("noise.png"), 256, noise),
         png(&dir.path().join("blank.png"), 300, |_, _| 90),
-        png(&dir.path().join("board.png"), 224, |x, y| (x / 16 + y / 16) % 2 * 255),
+        png(&dir.path().join("board.png"), 224, |x, y| {
+            (x / 16 + y / 16) % 2 * 255
+        }),
         png(&dir.path().join("ramp.png"), 64, |x, _| x * 4),
     ];
     for picture in &pictures {
@@ -66,13 +68,28 @@ fn an_image_like_no_scan_is_not_assessed_and_needs_no_clinic() {
     let lines = nobody.lines(&["ai", "classify", &folder]);
     assert_eq!(lines.len(), pictures.len());
     let csv = dir.path().join("answers.csv");
-    nobody.ok(&["ai", "classify", &folder, "--csv", &csv.display().to_string()]);
+    nobody.ok(&[
+        "ai",
+        "classify",
+        &folder,
+        "--csv",
+        &csv.display().to_string(),
+    ]);
     let csv = fs::read_to_string(csv).unwrap();
     assert_eq!(csv.lines().count(), 1 + pictures.len());
-    assert!(csv.starts_with("file,image,uncertain,why,label_1,p_1"), "{csv}");
+    assert!(
+        csv.starts_with("file,image,uncertain,why,label_1,p_1"),
+        "{csv}"
+    );
     // A heat map is a picture of what was looked at.
     let heat = dir.path().join("heat.png");
-    nobody.ok(&["ai", "classify", &pictures[0], "--heatmap", &heat.display().to_string()]);
+    nobody.ok(&[
+        "ai",
+        "classify",
+        &pictures[0],
+        "--heatmap",
+        &heat.display().to_string(),
+    ]);
     assert!(fs::read(heat).unwrap().starts_with(b"\x89PNG"));
 }
 
@@ -90,7 +107,11 @@ fn a_broken_image_gets_an_error_that_says_what_to_do_and_never_a_class() {
         ("text.jpg", b"this is no picture at all", "not a PNG"),
         ("cut.png", &whole[..whole.len() / 2], "damaged or cut off"),
         ("huge.png", &huge, "65000 x 65000"),
-        ("jpeg.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01", "JPEG"),
+        (
+            "jpeg.jpg",
+            b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01",
+            "JPEG",
+        ),
     ];
     let broken = dir.path().join("broken");
     fs::create_dir(&broken).unwrap();
@@ -106,10 +127,23 @@ fn a_broken_image_gets_an_error_that_says_what_to_do_and_never_a_class() {
     let run = nobody.run(&["--json", "ai", "classify", &broken.display().to_string()]);
     assert_eq!(run.status.code(), Some(1));
     let lines = String::from_utf8(run.stdout).unwrap();
-    let lines: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(lines.len(), files.len() + 1);
-    assert_eq!(lines.iter().filter(|line| line.get("error").is_some()).count(), files.len());
-    assert!(lines.iter().all(|line| line.get("error").is_some() != line.get("top").is_some()));
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.get("error").is_some())
+            .count(),
+        files.len()
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.get("error").is_some() != line.get("top").is_some())
+    );
 }
 
 #[test]
@@ -122,7 +156,10 @@ fn an_answer_for_a_patient_is_an_entry_and_a_suggestion() {
     let found = clinic.lines(&["ai", "suggestions", &id]);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["id"], said["suggestion"]);
-    assert_eq!((&found[0]["uncertain"], &found[0]["label"]), (&true.into(), &Value::Null));
+    assert_eq!(
+        (&found[0]["uncertain"], &found[0]["label"]),
+        (&true.into(), &Value::Null)
+    );
     assert_eq!(found[0]["input"], said["image"]);
     assert_eq!(found[0]["name"], "chart.png");
     let suggestion = found[0]["id"].as_str().unwrap();
@@ -130,7 +167,10 @@ fn an_answer_for_a_patient_is_an_entry_and_a_suggestion() {
     clinic.fails(2, &["ai", "accept", &id, suggestion]);
     clinic.ok(&["ai", "reject", &id, suggestion, "--why", "a test chart"]);
     let log = clinic.ok(&["audit", "log", &id]);
-    assert!(log.contains("inference") && log.contains("verdict"), "{log}");
+    assert!(
+        log.contains("inference") && log.contains("verdict"),
+        "{log}"
+    );
     clinic.fails(4, &["ai", "classify", &picture, "--patient", "nobody"]);
 }
 

@@ -110,7 +110,10 @@ mod tests {
             text.replace("00", "0g"),
             text.replace("00", "0"),
         ] {
-            assert!(serde_json::from_str::<PictureView>(&wrong).is_err(), "{wrong}");
+            assert!(
+                serde_json::from_str::<PictureView>(&wrong).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

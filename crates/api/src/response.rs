@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use salus_record::model::RecordContent;
 use serde::{Deserialize, Serialize};
 
+use crate::picture::ClassifiedView;
 use crate::request::{Right, Role};
 use crate::secret::SessionToken;
-use crate::picture::ClassifiedView;
 use crate::suggestion::{ImagesView, SuggestionView, SuggestionsView};
 
 /// Everything that can be answered; which request gets which is said at [`crate::Request`].

@@ -15,7 +15,9 @@ pub use add::{
     Add, AllergyArgs, ConditionArgs, EncounterArgs, ImmunizationArgs, MedicationArgs,
     ObservationArgs, ProcedureArgs,
 };
-pub use ai::{Ai, ClassifyArgs, EvalArgs, FindImages, Images, Licence, ModelName, Models, TrainArgs};
+pub use ai::{
+    Ai, ClassifyArgs, EvalArgs, FindImages, Images, Licence, ModelName, Models, TrainArgs,
+};
 pub use values::{Color, Form, Grantable, Network, Sex, StaffRole, StoppableKind};
 
 /// Peer-to-peer medical records: every clinic keeps its patients' records on its own disk and works without a network.

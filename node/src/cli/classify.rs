@@ -60,7 +60,10 @@ pub async fn classify(
     let options = ClassifyOptions {
         mirror: args.mirror,
     };
-    let what = format!("classifying {}", render::with_plural(files.len() as u64, "image"));
+    let what = format!(
+        "classifying {}",
+        render::with_plural(files.len() as u64, "image")
+    );
     let meter = folder.then(|| Meter::start(out, &what, Unit::Steps, files.len() as u64));
     let mut exit = Exit::DONE;
     let mut csv = args.csv.is_some().then(csv_head);
@@ -70,7 +73,19 @@ pub async fn classify(
         let answers = blocking(move || Ok(answers(&model, &paths, options))).await?;
         for (path, answer) in chunk.iter().zip(answers) {
             let shown = match answer {
-                Ok(answer) => one(args, &classifier, path, answer, caller, &mut csv, out, folder).await,
+                Ok(answer) => {
+                    one(
+                        args,
+                        &classifier,
+                        path,
+                        answer,
+                        caller,
+                        &mut csv,
+                        out,
+                        folder,
+                    )
+                    .await
+                }
                 Err(error) => Err(Stop::Error(error)),
             };
             match shown {
@@ -123,25 +138,37 @@ fn answers(
             .collect()
     });
     scans.truncate(paths.len());
-    let levels: Vec<&[u8]> = scans.iter().flatten().map(|scan| scan.levels.as_slice()).collect();
+    let levels: Vec<&[u8]> = scans
+        .iter()
+        .flatten()
+        .map(|scan| scan.levels.as_slice())
+        .collect();
     let said = classifier.classify_squares(&levels, options);
     let ms = began.elapsed().as_secs_f64() * 1000.0 / paths.len().max(1) as f64;
     let mut said = match said {
         Ok(said) => said.into_iter(),
         Err(error) => {
             let error = imaging::model_error(&error);
-            return scans.into_iter().map(|scan| scan.and(Err(error.clone()))).collect();
+            return scans
+                .into_iter()
+                .map(|scan| scan.and(Err(error.clone())))
+                .collect();
         }
     };
     let answer = |scan: Result<Scan, ApiError>| {
         let scan = scan?;
-        let said = said.next().ok_or_else(|| ApiError::failed("an image has no answer"))?;
+        let said = said
+            .next()
+            .ok_or_else(|| ApiError::failed("an image has no answer"))?;
         Ok(Answer { scan, said, ms })
     };
     scans.into_iter().map(answer).collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "what one image of a run needs of it")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one image of a run needs of it"
+)]
 async fn one(
     args: &ClassifyArgs,
     classifier: &Arc<Classifier>,
@@ -179,7 +206,10 @@ async fn one(
     } else if args.csv.as_deref() != Some(Path::new("-")) {
         show(path, &inference, suggestion.as_deref(), folder, out)?;
         if let Some(file) = &args.heatmap {
-            out.message(format!("heat map of the first category: {}", file.display()));
+            out.message(format!(
+                "heat map of the first category: {}",
+                file.display()
+            ));
         }
     }
     Ok(())
@@ -190,14 +220,22 @@ fn as_json(path: &Path, said: &Inference, answer: &Answer, suggestion: Option<&s
         .said
         .top
         .iter()
-        .map(|ranked| Object::new().with("label", &ranked.label).with("p", ranked.p))
+        .map(|ranked| {
+            Object::new()
+                .with("label", &ranked.label)
+                .with("p", ranked.p)
+        })
         .collect();
     let notes: Vec<Object> = said
         .outputs
         .iter()
         .filter_map(|output| {
             let note = output.note.as_ref()?;
-            Some(Object::new().with("label", &output.label).with("note", note))
+            Some(
+                Object::new()
+                    .with("label", &output.label)
+                    .with("note", note),
+            )
         })
         .collect();
     Object::new()
@@ -230,8 +268,14 @@ fn show(
         let line = match said.outputs.first() {
             Some(best) if !said.uncertain => {
                 let p = best.p.unwrap_or_default();
-                let line = line.styled(&best.label, Style::Strong).add(format!("  p = {p:.3}"));
-                if best.note.is_some() { line.styled("  (!)", Style::Warn) } else { line }
+                let line = line
+                    .styled(&best.label, Style::Strong)
+                    .add(format!("  p = {p:.3}"));
+                if best.note.is_some() {
+                    line.styled("  (!)", Style::Warn)
+                } else {
+                    line
+                }
             }
             _ => line.styled(&not_assessed(), Style::Dim),
         };
@@ -247,7 +291,11 @@ fn show(
             let line = Line::new().add(format!("  {p:>6.3}  {}", output.label));
             out.line(line)?;
             if let Some(note) = output.note.as_ref().filter(|_| p >= 0.05) {
-                out.line(Line::new().add("          ").styled(&format!("(!) {note}"), Style::Warn))?;
+                out.line(
+                    Line::new()
+                        .add("          ")
+                        .styled(&format!("(!) {note}"), Style::Warn),
+                )?;
             }
         }
     }
@@ -299,12 +347,26 @@ fn csv_line(
 ) {
     let mut cells = vec![path.display().to_string()];
     cells.push(said.map(|said| said.input.hash.clone()).unwrap_or_default());
-    cells.push(said.map(|said| said.uncertain.to_string()).unwrap_or_default());
-    cells.push(said.map(|said| said.explanation.clone()).unwrap_or_default());
+    cells.push(
+        said.map(|said| said.uncertain.to_string())
+            .unwrap_or_default(),
+    );
+    cells.push(
+        said.map(|said| said.explanation.clone())
+            .unwrap_or_default(),
+    );
     for n in 0..CSV_CATEGORIES {
         let ranked = answer.and_then(|answer| answer.top.get(n));
-        cells.push(ranked.map(|ranked| ranked.label.clone()).unwrap_or_default());
-        cells.push(ranked.map(|ranked| format!("{:.6}", ranked.p)).unwrap_or_default());
+        cells.push(
+            ranked
+                .map(|ranked| ranked.label.clone())
+                .unwrap_or_default(),
+        );
+        cells.push(
+            ranked
+                .map(|ranked| format!("{:.6}", ranked.p))
+                .unwrap_or_default(),
+        );
     }
     cells.push(error.unwrap_or_default().to_owned());
     let quoted: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
@@ -345,15 +407,22 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, ApiError> {
     collect(folder, 0, &mut found)?;
     found.sort();
     if found.is_empty() {
-        return Err(ApiError::not_found(format!("{} holds no images", folder.display()))
-            .hint(format!("images are files that end in {}", ENDINGS.join(", "))));
+        return Err(
+            ApiError::not_found(format!("{} holds no images", folder.display())).hint(format!(
+                "images are files that end in {}",
+                ENDINGS.join(", ")
+            )),
+        );
     }
     Ok(found)
 }
 
 fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), ApiError> {
     if depth > MAX_FOLDER_DEPTH {
-        return Err(ApiError::failed(format!("{} lies too deep", folder.display())));
+        return Err(ApiError::failed(format!(
+            "{} lies too deep",
+            folder.display()
+        )));
     }
     for entry in std::fs::read_dir(folder).map_err(|e| file_error("read", folder, &e))? {
         let path = entry.map_err(|e| file_error("read", folder, &e))?.path();
@@ -393,7 +462,17 @@ mod tests {
             std::fs::write(path, b"").unwrap();
         }
         let found = images_in(folder.path()).unwrap();
-        let names: Vec<_> = found.iter().map(|p| p.strip_prefix(folder.path()).unwrap()).collect();
-        assert_eq!(names, [Path::new("a.jpg"), Path::new("b.PNG"), Path::new("deep/c.dcm")]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|p| p.strip_prefix(folder.path()).unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                Path::new("a.jpg"),
+                Path::new("b.PNG"),
+                Path::new("deep/c.dcm")
+            ]
+        );
     }
 }

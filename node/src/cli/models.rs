@@ -55,7 +55,9 @@ pub async fn models(command: &Models, global: &Global, out: &mut Out) -> Outcome
 
 fn find(name: &ModelName, own: Option<&Path>) -> Result<Entry, ApiError> {
     let registry = imaging::registry(name.model.as_deref(), own);
-    registry.find(&name.name).map_err(|error| model_error(&error))
+    registry
+        .find(&name.name)
+        .map_err(|error| model_error(&error))
 }
 
 fn place(origin: &Origin) -> String {
@@ -115,7 +117,10 @@ fn list(registry: &Registry, out: &mut Out) -> Outcome {
 /// The evaluation that says most about a model: on images that training never saw, where there were some.
 fn judged(manifest: &Manifest) -> &Evaluation {
     let metrics = &manifest.metrics;
-    metrics.validation.as_ref().unwrap_or(&metrics.cross_validation)
+    metrics
+        .validation
+        .as_ref()
+        .unwrap_or(&metrics.cross_validation)
 }
 
 fn use_of(manifest: &Manifest) -> &'static str {
@@ -142,7 +147,11 @@ fn listed(entry: &Entry) -> Object {
 fn show(entry: &Entry, out: &mut Out) -> Outcome {
     let manifest = &entry.manifest;
     if out.form().json {
-        out.json(&Object::new().with("place", place(&entry.origin)).merge(manifest))?;
+        out.json(
+            &Object::new()
+                .with("place", place(&entry.origin))
+                .merge(manifest),
+        )?;
         return Ok(Exit::DONE);
     }
     out.line(Line::new().styled(
@@ -172,7 +181,10 @@ fn show(entry: &Entry, out: &mut Out) -> Outcome {
     let images: usize = data.images.values().sum();
     fields.field(
         "trained on",
-        format!("{images} images of {} groups, BLAKE3 {}", data.groups, data.blake3),
+        format!(
+            "{images} images of {} groups, BLAKE3 {}",
+            data.groups, data.blake3
+        ),
     );
     for (n, (licence, count)) in data.licences.iter().enumerate() {
         let label = if n == 0 { "licences" } else { "" };
@@ -196,7 +208,10 @@ fn show(entry: &Entry, out: &mut Out) -> Outcome {
             judged.n
         ),
     );
-    fields.field("not for", "diagnosis: read docs/models/imaging.md before use");
+    fields.field(
+        "not for",
+        "diagnosis: read docs/models/imaging.md before use",
+    );
     let columns = out.form().columns;
     out.lines(fields.lines(columns))?;
     Ok(Exit::DONE)
@@ -209,7 +224,10 @@ async fn verify(registry: Registry, name: Option<String>, out: &mut Out) -> Outc
     for found in found {
         let (label, at, result) = match found {
             Found::Model(entry) => {
-                if name.as_ref().is_some_and(|name| *name != entry.manifest.name) {
+                if name
+                    .as_ref()
+                    .is_some_and(|name| *name != entry.manifest.name)
+                {
                     continue;
                 }
                 let label = format!("{} {}", entry.manifest.name, entry.manifest.version);
@@ -236,15 +254,21 @@ async fn verify(registry: Registry, name: Option<String>, out: &mut Out) -> Outc
                     .with("problem", problem),
             )?;
         } else if let Some(problem) = problem {
-            out.line(Line::new().styled("broken", Style::Bad).add(format!("  {label}  {at}: {problem}")))?;
+            out.line(
+                Line::new()
+                    .styled("broken", Style::Bad)
+                    .add(format!("  {label}  {at}: {problem}")),
+            )?;
         } else {
             out.line(format!("ok  {label}  {at}"))?;
         }
     }
     match (seen, name) {
-        (0, Some(name)) => Err(ApiError::not_found(format!("there is no model {name:?} here"))
-            .hint("see `salus models list`")
-            .into()),
+        (0, Some(name)) => Err(
+            ApiError::not_found(format!("there is no model {name:?} here"))
+                .hint("see `salus models list`")
+                .into(),
+        ),
         _ => Ok(exit),
     }
 }
@@ -304,7 +328,11 @@ async fn eval(args: &EvalArgs, own: Option<&Path>, out: &mut Out) -> Outcome {
     };
     drop((meter, stop));
     for broken in &broken {
-        out.error(&ApiError::failed(format!("{}: {}", broken.path.display(), broken.why)));
+        out.error(&ApiError::failed(format!(
+            "{}: {}",
+            broken.path.display(),
+            broken.why
+        )));
     }
     if let Some(file) = &args.confusion {
         let png = salus_imaging::encode_png(&confusion_picture(&evaluation));
@@ -356,7 +384,11 @@ fn tables(manifest: &Manifest, evaluation: &Evaluation, out: &mut Out) -> Result
     let mut fields = Table::fields().indented(2);
     for (label, name, value) in [
         ("accuracy", "accuracy", metrics.accuracy),
-        ("balanced accuracy", "balanced_accuracy", metrics.balanced_accuracy),
+        (
+            "balanced accuracy",
+            "balanced_accuracy",
+            metrics.balanced_accuracy,
+        ),
         ("macro F1", "macro_f1", metrics.macro_f1),
         ("among the first three", "top3", metrics.top3),
         ("Brier score", "brier", metrics.brier),
@@ -427,7 +459,12 @@ fn tables(manifest: &Manifest, evaluation: &Evaluation, out: &mut Out) -> Result
 
 /// Rows are what images are, columns what was said; columns are numbered, for names do not fit.
 fn confusion(evaluation: &Evaluation, out: &mut Out) -> Result<(), Stop> {
-    let widest = evaluation.categories.iter().map(String::len).max().unwrap_or(0);
+    let widest = evaluation
+        .categories
+        .iter()
+        .map(String::len)
+        .max()
+        .unwrap_or(0);
     let mut head = format!("{:widest$}     ", "is \\ said");
     for n in 1..=evaluation.categories.len() {
         let _ = write!(head, "{n:>4}");
@@ -436,7 +473,11 @@ fn confusion(evaluation: &Evaluation, out: &mut Out) -> Result<(), Stop> {
     for (n, (name, row)) in (1..).zip(evaluation.categories.iter().zip(&evaluation.confusion)) {
         let mut line = Line::new().add(format!("{name:widest$} {n:>3} "));
         for (said, count) in (1..).zip(row) {
-            let cell = if *count == 0 { "   .".to_owned() } else { format!("{count:>4}") };
+            let cell = if *count == 0 {
+                "   .".to_owned()
+            } else {
+                format!("{count:>4}")
+            };
             let style = match (n == said, *count) {
                 (true, _) => Style::Strong,
                 (false, 0) => Style::Dim,
@@ -486,7 +527,9 @@ impl Observer for Told {
         if let Some(line) = line {
             let seconds = self.began.elapsed().as_secs();
             // Nobody listens any more where the command has ended.
-            let _ = self.lines.send(format!("{:>3}:{:02}  {line}", seconds / 60, seconds % 60));
+            let _ = self
+                .lines
+                .send(format!("{:>3}:{:02}  {line}", seconds / 60, seconds % 60));
         }
         !self.stop.load(Ordering::Relaxed)
     }
@@ -513,24 +556,32 @@ impl Drop for EndOnDrop {
 
 async fn train_model(args: &TrainArgs, own: Option<&Path>, out: &mut Out) -> Outcome {
     if args.name != imaging::NAME {
-        return Err(ApiError::not_found(format!("no model {:?} can be trained", args.name))
-            .hint("`imaging` can")
-            .into());
+        return Err(
+            ApiError::not_found(format!("no model {:?} can be trained", args.name))
+                .hint("`imaging` can")
+                .into(),
+        );
     }
     let output = match (&args.out, own) {
         (Some(out), _) => out.clone(),
         (None, Some(own)) if own.is_dir() => imaging::own_model(own, &args.name),
         (None, _) => {
-            return Err(ApiError::usage("there is no clinic here to train the model for")
-                .hint("say where the model goes with --out DIR")
-                .into());
+            return Err(
+                ApiError::usage("there is no clinic here to train the model for")
+                    .hint("say where the model goes with --out DIR")
+                    .into(),
+            );
         }
     };
     let settings = settings(args)?;
     let base_file = base(args)?;
     let base_bytes = read_bounded(&base_file, MAX_BASE_BYTES)?;
-    let base = BaseWeights::parse(&base_bytes, "MobileNetV2 1.0 at 224 pixels, ImageNet", "Apache-2.0")
-        .map_err(|error| model_error(&error))?;
+    let base = BaseWeights::parse(
+        &base_bytes,
+        "MobileNetV2 1.0 at 224 pixels, ImageNet",
+        "Apache-2.0",
+    )
+    .map_err(|error| model_error(&error))?;
     out.message(format!("starting from {}", base_file.display()));
     let (images, version) = (args.path.clone(), args.version_name.clone());
     let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
@@ -571,12 +622,19 @@ async fn train_model(args: &TrainArgs, own: Option<&Path>, out: &mut Out) -> Out
         out.message(line);
     }
     for broken in &trained.broken {
-        out.message(format!("{} gives no picture: {}", broken.path.display(), broken.why));
+        out.message(format!(
+            "{} gives no picture: {}",
+            broken.path.display(),
+            broken.why
+        ));
     }
     for dropped in &trained.dropped {
         out.message(format!("{dropped} has too few images and is not learnt"));
     }
-    out.message(format!("{} is of no use any more and may be removed", state.display()));
+    out.message(format!(
+        "{} is of no use any more and may be removed",
+        state.display()
+    ));
     let entry = Entry::open(&output).map_err(|error| model_error(&error))?;
     show(&entry, out)
 }

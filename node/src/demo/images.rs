@@ -50,7 +50,10 @@ pub(super) async fn classify(
         other => return Err(unexpected(&other)),
     };
     expect(looked.inference.uncertain, "a test chart is not assessed")?;
-    expect(looked.heat.is_none(), "what is not assessed has no heat map")?;
+    expect(
+        looked.heat.is_none(),
+        "what is not assessed has no heat map",
+    )?;
     let suggestion = looked
         .suggestion
         .ok_or_else(|| ApiError::failed("the answer was not noted"))?;

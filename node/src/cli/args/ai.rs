@@ -93,7 +93,9 @@ pub enum Models {
         name: Option<String>,
     },
     /// Judge a model on labelled images: a folder of category folders
-    #[command(after_help = "Example:\n  salus models eval imaging images/val --confusion confusion.png")]
+    #[command(
+        after_help = "Example:\n  salus models eval imaging images/val --confusion confusion.png"
+    )]
     Eval(EvalArgs),
     /// Train a model on labelled images; an interrupted run goes on where it stopped
     #[command(after_help = "Examples:\n  \
