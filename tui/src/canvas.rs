@@ -2,8 +2,9 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 
+use crate::picture::{self, Depth, Picture};
 use crate::text;
 use crate::theme::{Theme, Tone};
 
@@ -217,6 +218,35 @@ impl<'a> Canvas<'a> {
         self.buffer.set_style(area, style);
     }
 
+    /// Draws a picture from the upper left corner, as large as fits. Without colour denser characters are lighter
+    /// pixels. Returns its rows.
+    pub fn put_picture(&mut self, picture: &Picture, depth: Depth) -> u16 {
+        let colour = |rgb: [u8; 3]| match depth {
+            Depth::Full => Color::Rgb(rgb[0], rgb[1], rgb[2]),
+            Depth::Indexed => Color::Indexed(picture::indexed(rgb)),
+        };
+        let drawn = picture.within_cells(self.area.width, self.area.height);
+        let mut rows = 0;
+        for (y, row) in (self.area.top()..self.area.bottom()).zip(drawn.cells()) {
+            rows += 1;
+            for (x, (upper, lower)) in (self.area.left()..self.area.right()).zip(row) {
+                let Some(cell) = self.buffer.cell_mut((x, y)) else {
+                    continue;
+                };
+                cell.reset();
+                if self.theme == Theme::Plain {
+                    cell.set_char(picture::ramp(upper, lower));
+                    continue;
+                }
+                cell.set_char('▀').set_fg(colour(upper));
+                if let Some(lower) = lower {
+                    cell.set_bg(colour(lower));
+                }
+            }
+        }
+        rows
+    }
+
     /// Empties the area.
     pub fn clear(&mut self) {
         for y in self.area.top()..self.area.bottom() {
@@ -317,6 +347,41 @@ mod tests {
                 c.clear();
             });
         }
+    }
+
+    #[test]
+    fn a_picture_is_two_pixels_a_cell_in_the_colours_that_there_are() {
+        let view = salus_api::PictureView {
+            width: 2,
+            height: 3,
+            rgb: vec![
+                255, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 8, 8, 8, 255, 255, 255,
+            ],
+        };
+        let picture = Picture::new(&view).expect("a picture");
+        let area = Rect::new(0, 0, 4, 3);
+        let cell = |theme, depth, x, y| {
+            let mut buffer = Buffer::empty(area);
+            let mut cursor = None;
+            let mut canvas = Canvas::new(&mut buffer, area, theme, &mut cursor);
+            assert_eq!(canvas.part(1, 1, 2, 2).put_picture(&picture, depth), 2);
+            assert_eq!(buffer[(0, 0)], ratatui::buffer::Cell::EMPTY);
+            buffer[(x, y)].clone()
+        };
+        let full = cell(Theme::Dark, Depth::Full, 1, 1);
+        assert_eq!(
+            (full.symbol(), full.fg, full.bg),
+            ("▀", Color::Rgb(255, 0, 0), Color::Rgb(0, 0, 255))
+        );
+        let last = cell(Theme::Light, Depth::Full, 1, 2);
+        assert_eq!((last.fg, last.bg), (Color::Rgb(8, 8, 8), Color::Reset));
+        let few = cell(Theme::Dark, Depth::Indexed, 2, 1);
+        assert_eq!((few.fg, few.bg), (Color::Indexed(16), Color::Indexed(231)));
+        let plain = cell(Theme::Plain, Depth::Full, 2, 1);
+        assert_eq!(
+            (plain.symbol(), plain.fg, plain.bg),
+            ("=", Color::Reset, Color::Reset)
+        );
     }
 
     #[test]

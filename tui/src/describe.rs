@@ -1,7 +1,7 @@
 //! All that a record says about one of its items, put into lines.
 
 use salus_api::record::{CodeableConcept, Observation, Timing};
-use salus_api::{PatientView, SuggestionState, SuggestionView};
+use salus_api::{Inference, PatientView, SuggestionState, SuggestionView};
 
 use crate::detail::{Detail, Line};
 use crate::rows;
@@ -370,6 +370,14 @@ fn report_results(l: &mut Lines<'_>, view: &PatientView, ids: &[String]) {
     }
 }
 
+/// Why a model did not assess its input, where it says nothing itself.
+pub(crate) fn doubt(said: &Inference) -> &'static str {
+    match said.distance.filter(|d| *d >= 1.0) {
+        Some(_) => "the input is unlike what the model knows",
+        None => "the model is unsure",
+    }
+}
+
 /// What a model suggested, how sure it is, what speaks against it, and who decided what.
 fn suggestion(l: &mut Lines<'_>, s: &SuggestionView) {
     let said = &s.inference;
@@ -382,12 +390,9 @@ fn suggestion(l: &mut Lines<'_>, s: &SuggestionView) {
     l.lines
         .push(Line::Field("Decision", state.to_owned(), tone));
     if said.uncertain {
-        let why = match said.distance.filter(|d| *d >= 1.0) {
-            Some(_) => "the input is unlike what the model knows",
-            None => "the model is unsure",
-        };
+        let why = doubt(said).to_owned();
         l.lines
-            .push(Line::Field("Not assessed", why.to_owned(), Tone::Caution));
+            .push(Line::Field("Not assessed", why, Tone::Caution));
     }
     for output in &said.outputs {
         let p = output.p.map(|p| format!("p = {}", rows::probability(p)));

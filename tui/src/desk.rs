@@ -1,8 +1,11 @@
 //! What all pages share: the clock, the look, who is signed in, the state of the node, and the way to ask it.
 
+use std::path::PathBuf;
+
 use salus_api::{ApiError, Auth, ErrorKind, LockState, PeerView, Request, Response, Status};
 
 use crate::msg::{CallId, Effect, Size};
+use crate::picture::Depth;
 use crate::theme::Theme;
 use crate::when::Clock;
 
@@ -57,6 +60,15 @@ pub(crate) enum Link {
     },
 }
 
+/// Folders of whoever started the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Where it was started.
+    pub working: PathBuf,
+    /// Their own.
+    pub home: Option<PathBuf>,
+}
+
 /// State that every page reads and may ask changes of.
 #[derive(Clone, PartialEq)]
 #[cfg_attr(test, derive(Debug))]
@@ -67,6 +79,12 @@ pub(crate) struct Desk {
     pub size: Size,
     /// The look.
     pub theme: Theme,
+    /// Which colours the terminal shows.
+    pub depth: Depth,
+    /// Where files are looked for first.
+    pub places: Places,
+    /// Where a file was last chosen in this session.
+    pub folder: Option<PathBuf>,
     /// A line about this run of the program, for instance that it is a demonstration.
     pub banner: Option<String>,
     /// Who is signed in.
@@ -111,6 +129,9 @@ impl Desk {
             clock,
             size,
             theme,
+            depth: Depth::default(),
+            places: Places::default(),
+            folder: None,
             banner,
             session: None,
             status: None,
@@ -145,6 +166,13 @@ impl Desk {
             auth,
             request,
         });
+        call
+    }
+
+    /// Asks for what a folder of this machine holds.
+    pub fn read_folder(&mut self, folder: PathBuf) -> CallId {
+        let call = self.next_call();
+        self.effects.push(Effect::ReadFolder { call, folder });
         call
     }
 

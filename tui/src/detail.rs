@@ -1,6 +1,7 @@
 //! Lines under a title: an item of a record or an entry of the audit trail, to be read and scrolled.
 
 use crate::canvas::Canvas;
+use crate::rows;
 use crate::series;
 use crate::text;
 use crate::theme::Tone;
@@ -11,6 +12,15 @@ const LABEL_COLUMNS: u16 = 15;
 const CHART_ROWS: usize = 4;
 /// Columns beside a chart for its highest and lowest number.
 const CHART_LABEL_COLUMNS: usize = 12;
+/// Columns of the bar of a probability at the least: a bar in eighths then tells hundredths apart.
+const MIN_BAR_COLUMNS: u16 = 8;
+/// Lines of a label (a guess: 80 characters).
+const MAX_LABEL_LINES: usize = 3;
+/// Columns of a probability.
+const NUMBER_COLUMNS: u16 = 5;
+/// What stands behind a probability that says more than it should, explained below it; and its columns with air.
+pub(crate) const MARK: &str = "(!)";
+const MARK_COLUMNS: u16 = 4;
 /// Lines of one text; a note has at most 64 KiB (`pages::note`), 1,600 lines of 40 columns.
 const MAX_LINES: usize = 2_000;
 
@@ -27,6 +37,8 @@ pub(crate) enum Line {
     Point(String, String, Tone),
     /// What was measured, what came out, and whether the source flagged it.
     Pair(String, String, Tone),
+    /// What was said, its probability, and whether less may be made of it than the number says.
+    Likely(String, Option<f64>, bool),
     /// Numbers drawn over time.
     Chart(Vec<f64>),
     /// Air.
@@ -77,6 +89,9 @@ impl Detail {
                     let label = text::fit(label, usize::from(split.saturating_sub(2)));
                     drawn.push(vec![(0, label, Tone::Text), (split, value.clone(), *tone)]);
                 }
+                Line::Likely(label, p, marked) => {
+                    drawn.extend(drawn_likely(label, *p, *marked, width));
+                }
                 Line::Chart(numbers) => drawn.extend(drawn_chart(numbers, columns)),
             }
         }
@@ -106,6 +121,31 @@ impl Detail {
             canvas.put_right(end, 0, &format!("↓ {rest} more"), Tone::Dim);
         }
     }
+}
+
+/// A label, its probability as a bar and as a number, and a mark where there are reservations. Labels differ at their ends:
+/// a long one goes on below.
+fn drawn_likely(label: &str, p: Option<f64>, marked: bool, width: u16) -> Vec<Vec<Piece>> {
+    let bar = (width / 6).max(MIN_BAR_COLUMNS);
+    let number_at = width.saturating_sub(NUMBER_COLUMNS + MARK_COLUMNS);
+    let bar_at = number_at.saturating_sub(bar + 1);
+    let label_columns = usize::from(bar_at.saturating_sub(1)).max(8);
+    let lines = text::wrap(label, label_columns, MAX_LABEL_LINES);
+    let mut drawn: Vec<Vec<Piece>> = lines
+        .into_iter()
+        .map(|line| vec![(0, line, Tone::Text)])
+        .collect();
+    if let Some(first) = drawn.first_mut() {
+        if let Some(p) = p {
+            first.push((bar_at, series::bar(p, usize::from(bar)), Tone::Accent));
+            first.push((number_at, rows::probability(p), Tone::Text));
+        }
+        if marked {
+            let mark_at = width.saturating_sub(MARK_COLUMNS - 1);
+            first.push((mark_at, MARK.to_owned(), Tone::Caution));
+        }
+    }
+    drawn
 }
 
 /// Bars over time, with the highest and lowest number beside them.

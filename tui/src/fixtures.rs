@@ -1,5 +1,7 @@
 //! Made-up people, records and clinics for the tests.
 
+use std::path::PathBuf;
+
 use salus_api::record::*;
 use salus_api::*;
 
@@ -552,6 +554,111 @@ pub(crate) fn suggestions() -> Vec<SuggestionView> {
     accepted.verdicts.truncate(1);
     accepted.time_ms -= 3 * DAY_MS;
     vec![one, unsure, disputed, accepted]
+}
+
+/// A made-up chest: a light disk with a dark one in it, and the same with a warm place. Not square, so that its shape is seen.
+fn phantom(heat: bool) -> PictureView {
+    let (width, height) = (60_u32, 48_u32);
+    let within = |x: u32, y: u32, (cx, cy): (u32, u32), radius: u32| {
+        x.abs_diff(cx).pow(2) + y.abs_diff(cy).pow(2) <= radius.pow(2)
+    };
+    let pixel = |x: u32, y: u32| {
+        let grey = match () {
+            () if within(x, y, (38, 28), 7) => 90,
+            () if within(x, y, (30, 24), 22) => 210,
+            () => u8::try_from(x).unwrap(),
+        };
+        match heat && within(x, y, (38, 28), 9) {
+            true => [255, 140, 0],
+            false => [grey; 3],
+        }
+    };
+    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    PictureView {
+        width,
+        height,
+        rgb: places.flat_map(|(x, y)| pixel(x, y)).collect(),
+    }
+}
+
+/// Image files that the made-up node can read, and what its model says about them.
+pub(crate) fn images() -> Vec<(PathBuf, ClassifiedView)> {
+    let output = |label: &str, p: f64, note: Option<&str>| InferenceOutput {
+        what: "category".into(),
+        label: label.into(),
+        p: Some(p),
+        note: note.map(str::to_owned),
+    };
+    let mut said = suggestions().remove(0).inference;
+    said.explanation.clear();
+    said.outputs = vec![
+        output("pneumonia", 0.912_345, None),
+        output(
+            "COVID-19",
+            0.051_2,
+            Some("unreliable: told by where the image comes from"),
+        ),
+        output("normal", 0.021, None),
+        output(
+            "tuberculosis of the upper lobes with a long name",
+            0.010_1,
+            None,
+        ),
+        output("breast-ultrasound-malignant", 0.005_4, None),
+    ];
+    let assessed = ClassifiedView {
+        inference: said.clone(),
+        ms: 141.6,
+        picture: phantom(false),
+        heat: Some(phantom(true)),
+        suggestion: None,
+    };
+    let mut foreign = assessed.clone();
+    foreign.inference.uncertain = true;
+    foreign.inference.distance = Some(7.2);
+    foreign.inference.explanation =
+        "the image is unlike those that the model was trained on".into();
+    foreign.inference.input.name = "holiday.jpg".into();
+    foreign.heat = None;
+    let file = |name: &str| PathBuf::from("/home/ines/scans").join(name);
+    vec![
+        (file("chest-2026-11-20.png"), assessed),
+        (file("holiday.jpg"), foreign),
+    ]
+}
+
+/// Folders of the made-up machine: names, and whether each is a folder.
+pub(crate) fn folders() -> Vec<(PathBuf, Vec<(String, bool)>)> {
+    let of = |folder: &str, names: &[(&str, bool)]| {
+        let names = names
+            .iter()
+            .map(|(name, folder)| ((*name).to_owned(), *folder));
+        (PathBuf::from(folder), names.collect())
+    };
+    vec![
+        of("/", &[("home", true)]),
+        of("/home", &[("ines", true)]),
+        of(
+            "/home/ines",
+            &[
+                ("notes.txt", false),
+                ("scans", true),
+                (".cache", true),
+                ("Old", true),
+            ],
+        ),
+        of(
+            "/home/ines/scans",
+            &[
+                ("chest-2026-11-20.png", false),
+                ("chest-2026-11-21.dcm", false),
+                ("holiday.jpg", false),
+                ("letter.pdf", false),
+                ("archive", true),
+            ],
+        ),
+        of("/home/ines/scans/archive", &[]),
+    ]
 }
 
 /// Records that are like the made-up one.

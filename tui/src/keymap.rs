@@ -40,6 +40,7 @@ pub(crate) enum Action {
     KeepFilter,
     NewNote,
     BloodPressure,
+    OpenImage,
     OpenConflicts,
     RecordAudit,
     AsItWas,
@@ -74,6 +75,10 @@ pub(crate) enum Action {
     // Suggestions of models.
     AcceptSuggestion,
     RejectSuggestion,
+    // Images.
+    ChooseFile,
+    CompleteName,
+    SwitchPicture,
     // Same person.
     Link,
     Unlink,
@@ -100,6 +105,7 @@ impl Action {
             self,
             Self::NewNote
                 | Self::BloodPressure
+                | Self::OpenImage
                 | Self::OpenConflicts
                 | Self::OpenDuplicates
                 | Self::OpenRights
@@ -134,6 +140,10 @@ pub(crate) enum Context {
     Form,
     /// A line or two asked for by a page about a record.
     Prompt,
+    /// Choosing an image file.
+    Chooser,
+    /// An image, and what a model said about it.
+    Image,
     /// Settling conflicts: the cursor stands on a value.
     Conflicts,
     /// The same: the cursor stands on a concern.
@@ -160,7 +170,7 @@ pub(crate) enum Context {
 
 impl Context {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Unlock,
         Self::Search,
         Self::Patients,
@@ -173,6 +183,8 @@ impl Context {
         Self::Note,
         Self::Form,
         Self::Prompt,
+        Self::Chooser,
+        Self::Image,
         Self::Conflicts,
         Self::Concerns,
         Self::Duplicates,
@@ -196,6 +208,7 @@ impl Context {
                 | Self::Note
                 | Self::Form
                 | Self::Prompt
+                | Self::Chooser
                 | Self::Palette
         )
     }
@@ -211,6 +224,7 @@ pub(crate) enum Group {
     Writing,
     Typing,
     Suggestions,
+    Images,
     Conflicts,
     Persons,
     Rights,
@@ -221,13 +235,14 @@ pub(crate) enum Group {
 
 impl Group {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Everywhere,
         Self::Moving,
         Self::Patients,
         Self::Record,
         Self::Writing,
         Self::Suggestions,
+        Self::Images,
         Self::Conflicts,
         Self::Persons,
         Self::Rights,
@@ -247,6 +262,7 @@ impl Group {
             Self::Writing => "Notes and forms",
             Self::Typing => "Typing",
             Self::Suggestions => "AI suggestions",
+            Self::Images => "Images",
             Self::Conflicts => "Conflicts and concerns",
             Self::Persons => "Same person?",
             Self::Rights => "Who may see a record",
@@ -313,6 +329,8 @@ const WORKING: &[C] = &[
     C::Note,
     C::Form,
     C::Prompt,
+    C::Chooser,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -330,6 +348,8 @@ const LISTS: &[C] = &[
     C::Item,
     C::Suggestion,
     C::Filter,
+    C::Chooser,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -353,6 +373,8 @@ const PAGES: &[C] = &[
     C::Item,
     C::Suggestion,
     C::Filter,
+    C::Chooser,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -369,6 +391,7 @@ const ENDS: &[C] = &[
     C::Past,
     C::Item,
     C::Suggestion,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -389,6 +412,8 @@ const BACK: &[C] = &[
     C::Note,
     C::Form,
     C::Prompt,
+    C::Chooser,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -413,6 +438,8 @@ const HELPED: &[C] = &[
     C::Note,
     C::Form,
     C::Prompt,
+    C::Chooser,
+    C::Image,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -428,6 +455,7 @@ const TYPING: &[C] = &[
     C::Note,
     C::Form,
     C::Prompt,
+    C::Chooser,
     C::Palette,
 ];
 
@@ -465,11 +493,15 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::Present, Group::Record, "present", "From the past to the present", "the present", &[key(Code::Esc), Key::char('q')], &[C::Past]),
     bind(Action::OpenPatient, Group::Patients, "open-patient", "Open the record", "open", &[key(Code::Enter), Key::char('l')], &[C::Patients, C::Search, C::Duplicates]),
     bind(Action::RunCommand, Group::Questions, "run-command", "Run the command", "run", &[key(Code::Enter)], &[C::Palette]),
-    bind(Action::AcceptSuggestion, Group::Suggestions, "accept-suggestion", "Accept the marked suggestion", "accept", &[Key::char('y')], &[C::Suggestions, C::Suggestion]),
-    bind(Action::RejectSuggestion, Group::Suggestions, "reject-suggestion", "Reject it, with a reason", "reject", &[Key::char('x')], &[C::Suggestions, C::Suggestion]),
+    bind(Action::AcceptSuggestion, Group::Suggestions, "accept-suggestion", "Accept the marked suggestion", "accept", &[Key::char('y')], &[C::Suggestions, C::Suggestion, C::Image]),
+    bind(Action::RejectSuggestion, Group::Suggestions, "reject-suggestion", "Reject it, with a reason", "reject", &[Key::char('x')], &[C::Suggestions, C::Suggestion, C::Image]),
+    bind(Action::ChooseFile, Group::Images, "choose-file", "Open the marked file or folder", "open", &[key(Code::Enter)], &[C::Chooser]),
+    bind(Action::CompleteName, Group::Images, "complete-name", "Complete the name", "complete", &[key(Code::Tab)], &[C::Chooser]),
     bind(Action::OpenItem, Group::Record, "open-item", "Show all of an item", "show", &[key(Code::Enter)], &[C::Record, C::Suggestions, C::Past, C::Concerns]),
     bind(Action::BloodPressure, Group::Record, "blood-pressure", "Enter a blood pressure", "pressure", &[Key::char('b')], RECORD),
     bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], RECORD),
+    bind(Action::OpenImage, Group::Images, "image", "Have a model look at an image", "image", &[Key::char('i')], &[C::Record, C::Past, C::Suggestions, C::Image]),
+    bind(Action::SwitchPicture, Group::Images, "switch-picture", "The image, or what speaks for it", "heat map", &[Key::char('m'), key(Code::Tab)], &[C::Image]),
     bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts and concerns", "conflicts", &[Key::char('c')], RECORD),
     bind(Action::RecordAudit, Group::Record, "record-audit", "Who did what with this record", "audit", &[Key::char('a')], RECORD),
     bind(Action::OpenRights, Group::Record, "rights", "Who may see this record", "who may", &[Key::char('w')], RECORD),

@@ -24,6 +24,7 @@ mod describe;
 mod desk;
 mod detail;
 mod editor;
+mod folder;
 mod form;
 mod input;
 mod keymap;
@@ -31,6 +32,7 @@ mod keys;
 mod model;
 mod msg;
 mod pages;
+mod picture;
 mod rows;
 mod run;
 mod sections;
@@ -46,6 +48,8 @@ mod when;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod images;
 #[cfg(test)]
 mod safety;
 #[cfg(test)]

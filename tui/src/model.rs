@@ -4,10 +4,11 @@ use std::fmt;
 
 use salus_api::Auth;
 
-use crate::desk::{Desk, Session};
+use crate::desk::{Desk, Places, Session};
 use crate::keymap::Context;
 use crate::msg::{Effect, Size};
 use crate::pages::{Attempt, Help, Note, Palette, Patients, Question, Record, Screen, Unlock};
+use crate::picture::Depth;
 use crate::subject::Subject;
 use crate::theme::Theme;
 use crate::when::Clock;
@@ -51,6 +52,10 @@ pub(crate) struct Start {
     pub size: Size,
     /// The look.
     pub theme: Theme,
+    /// Which colours the terminal shows.
+    pub depth: Depth,
+    /// Where files are looked for first.
+    pub places: Places,
     /// Says what kind of run this is.
     pub banner: Option<String>,
     /// Who is likely to sign in.
@@ -89,6 +94,8 @@ impl Model {
     pub fn new(start: Start) -> (Self, Vec<Effect>) {
         let now_ms = start.clock.now_ms;
         let mut desk = Desk::new(start.clock, start.size, start.theme, start.banner);
+        desk.depth = start.depth;
+        desk.places = start.places;
         let mut entered = None;
         let page = match start.auth {
             Some(auth @ Auth::Passphrase { .. }) => {
@@ -213,6 +220,7 @@ impl Model {
         self.desk.session = None;
         self.desk.peers = None;
         self.desk.notice = None;
+        self.desk.folder = None;
         self.overlay = None;
         self.screens = vec![Screen::Unlock(Unlock::new(Some(&staff), Some(why)))];
         self.desk.ask_status();

@@ -1,7 +1,10 @@
 //! What comes in and what goes out.
 
+use std::path::PathBuf;
+
 use salus_api::{ApiError, Auth, Event, Progress, Request, Response};
 
+use crate::folder::Listing;
 use crate::keys::Key;
 
 /// Names one call to the node, for as long as the program runs. An answer whose call nobody waits for any more is dropped;
@@ -36,6 +39,8 @@ pub(crate) enum Msg {
     Progress(CallId, Progress),
     /// A call has ended.
     Answer(CallId, Result<Response, ApiError>),
+    /// A folder was read, or could not be.
+    Folder(CallId, Result<Listing, String>),
     /// The node reports a change.
     Event(CallId, Event),
     /// The node reports no more changes: it went away, or the session ended.
@@ -56,6 +61,13 @@ pub(crate) enum Effect {
         auth: Auth,
         /// What.
         request: Request,
+    },
+    /// Read a folder of this machine; it comes back as [`Msg::Folder`].
+    ReadFolder {
+        /// Names the reading.
+        call: CallId,
+        /// Which folder.
+        folder: PathBuf,
     },
     /// The answer is of no use any more: hang up. Only for calls that read.
     Cancel(CallId),

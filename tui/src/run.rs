@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +15,12 @@ use salus_api::{Auth, Client, Reply, Request};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::desk::Places;
+use crate::folder;
 use crate::keys::Key;
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
+use crate::picture::Depth;
 use crate::terminal::{Guard, at_the_screen};
 use crate::theme::Theme;
 use crate::update::update;
@@ -58,6 +62,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
     let signals = signals().map_err(TuiError::Signals)?;
     let (guard, mut terminal) = Guard::take().map_err(TuiError::Terminal)?;
     let size = terminal.size().map_err(TuiError::Terminal)?;
+    let env = |name: &str| std::env::var(name).ok();
     let start = Start {
         clock: Clock {
             now_ms: now_ms(),
@@ -67,7 +72,13 @@ pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
             width: size.width,
             height: size.height,
         },
-        theme: Theme::from_env(|name| std::env::var(name).ok()),
+        theme: Theme::from_env(env),
+        depth: Depth::from_env(env),
+        places: Places {
+            // Without one the root of the tree is as good a start as any.
+            working: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+            home: std::env::home_dir(),
+        },
         banner: options.banner,
         staff: options.staff,
         auth: options.auth,
@@ -225,6 +236,7 @@ impl Tasks {
                     );
                     self.calls.insert(call, tokio::spawn(task).abort_handle());
                 }
+                Effect::ReadFolder { call, folder } => look_into(&self.sender, call, folder),
                 Effect::Cancel(call) => {
                     if let Some(task) = self.calls.remove(&call) {
                         task.abort();
@@ -262,6 +274,18 @@ async fn ask(
     let answer = client.call_with(auth, request, progress).await;
     // Nobody listens only when the loop has ended.
     drop(sender.send(Msg::Answer(call, answer)).await);
+}
+
+/// Reads a folder on a thread of its own, and not on one of the runtime's: those are waited for at the end, and a disk that
+/// is gone would hold up the end of the program.
+fn look_into(sender: &mpsc::Sender<Msg>, call: CallId, folder: PathBuf) {
+    let told = sender.clone();
+    let read = move || drop(told.blocking_send(Msg::Folder(call, folder::read(&folder))));
+    if let Err(error) = std::thread::Builder::new().spawn(read) {
+        let problem = format!("The folder cannot be read: {error}.");
+        // A loop that is so busy shows no list; the next key asks for it anew.
+        drop(sender.try_send(Msg::Folder(call, Err(problem))));
+    }
 }
 
 /// The stream of changes, until the node ends it.
@@ -316,6 +340,8 @@ mod tests {
                 height: 24,
             },
             theme: Theme::Plain,
+            depth: Depth::Full,
+            places: Places::default(),
             banner: None,
             staff: None,
             auth: Some(Auth::Session(SessionToken::new("token".into()))),

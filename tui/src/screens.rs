@@ -6,6 +6,7 @@ use crate::fixtures::{concerns, suggestions};
 
 use crate::msg::{Msg, Size};
 use crate::testing::{SIZES, Script};
+use crate::theme::Theme;
 
 /// Compares the screen at both sizes with what was accepted.
 fn seen(name: &str, keys: &str, prepare: impl Fn(&mut Script)) {
@@ -142,6 +143,23 @@ fn what_models_suggest() {
 }
 
 #[test]
+fn an_image_and_what_a_model_says_about_it() {
+    let coloured = |script: &mut Script| script.model.desk.theme = Theme::Dark;
+    plain("image-chooser", "oka amara<enter>i");
+    plain("image-filter", "oka amara<enter>iches");
+    plain("image-above", "oka amara<enter>i<backspace>");
+    plain("image-absent", "oka amara<enter>iabsent.png<enter>");
+    plain("image", "oka amara<enter>i<down><enter>");
+    seen("image-coloured", "oka amara<enter>i<down><enter>", coloured);
+    seen("image-heat", "oka amara<enter>i<down><enter>m", coloured);
+    plain("image-heat-plain", "oka amara<enter>i<down><enter>m");
+    plain("image-not-assessed", "oka amara<enter>iholi<enter>");
+    plain("image-accept", "oka amara<enter>i<down><enter>y");
+    plain("image-reject", "oka amara<enter>i<down><enter>x<enter>");
+    plain("image-done", "oka amara<enter>i<down><enter>y<enter>");
+}
+
+#[test]
 fn the_same_person() {
     plain("duplicates", "oka amara<enter>d");
     plain("duplicates-question", "oka amara<enter>ds");
@@ -242,6 +260,15 @@ fn a_terminal_that_is_too_small_says_so() {
         script.tell(Msg::Resize(Size { width, height }));
         check("small", &script);
     }
+    let mut script = Script::signed_in(SIZES[0]);
+    script.press("oka amara<enter>i<down><enter>");
+    script.tell(Msg::Resize(Size {
+        width: 70,
+        height: 20,
+    }));
+    check("small-image", &script);
+    script.press("y<enter>");
+    assert_eq!(script.node.written.len(), 1, "nobody accepts blind");
     let mut script = Script::signed_in(SIZES[0]);
     script.press("oka amara<enter>wjx");
     script.tell(Msg::Resize(Size {

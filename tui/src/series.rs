@@ -15,6 +15,8 @@ const DIASTOLIC: &str = "8462-4";
 pub(crate) const PANEL: &str = "http://loinc.org|85354-9";
 /// Eighths of a block, lowest first.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Eighths of a column, from nothing on.
+const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq)]
@@ -305,6 +307,18 @@ pub(crate) fn sparkline(numbers: &[f64], columns: usize) -> String {
     chart(numbers, columns, 1).pop().unwrap_or_default()
 }
 
+/// A share from 0 to 1 as a bar of at most so many columns, in eighths of a column.
+pub(crate) fn bar(share: f64, columns: usize) -> String {
+    let eighths = columns * 8;
+    let filled = (0..=eighths)
+        .rev()
+        .find(|n| share * eighths as f64 + 0.5 >= *n as f64)
+        .unwrap_or(0);
+    let mut bar = "█".repeat(filled / 8);
+    bar.extend(filled.checked_rem(8).and_then(|n| PARTS.get(n)));
+    bar.trim_end().to_owned()
+}
+
 /// Draws numbers as bars over several rows, top row first, the last `columns` of them.
 pub(crate) fn chart(numbers: &[f64], columns: usize, rows: usize) -> Vec<String> {
     let shown = &numbers[numbers.len().saturating_sub(columns)..];
@@ -382,6 +396,24 @@ mod tests {
         let all = series(&[bp]);
         assert_eq!(all[0].category, "Vital signs");
         assert_eq!(all[0].points[0].number, Some((128.0, "mmHg".into())));
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share() {
+        let table = [
+            (0.0, 4, ""),
+            (1.0, 4, "████"),
+            (0.5, 4, "██"),
+            (0.03, 4, "▏"),
+            (0.91, 4, "███▋"),
+            (7.0, 2, "██"),
+            (-1.0, 2, ""),
+            (f64::NAN, 2, ""),
+            (1.0, 0, ""),
+        ];
+        for (share, columns, drawn) in table {
+            assert_eq!(bar(share, columns), drawn, "{share} of {columns}");
+        }
     }
 
     #[test]

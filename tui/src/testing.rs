@@ -1,5 +1,7 @@
 //! What the tests share: a made-up node and a hand that presses keys.
 
+use std::path::{Path, PathBuf};
+
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -7,10 +9,15 @@ use ratatui::buffer::CellWidth;
 use salus_api::record::RecordContent;
 use salus_api::*;
 
-use crate::fixtures::{NOW_MS, audit, duplicates, grants, patients, peers, record, sync_reports};
+use crate::desk::Places;
+use crate::fixtures::{
+    NOW_MS, audit, duplicates, folders, grants, images, patients, peers, record, sync_reports,
+};
+use crate::folder::Listing;
 use crate::keys::{Code, Key};
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
+use crate::picture::Depth;
 use crate::theme::Theme;
 use crate::update::update;
 use crate::view::view;
@@ -39,6 +46,10 @@ pub(crate) struct FakeNode {
     pub audit: Vec<AuditRow>,
     pub duplicates: Vec<DuplicateView>,
     pub grants: Vec<GrantView>,
+    /// Image files that it can read, and what the model says about each.
+    pub images: Vec<(PathBuf, ClassifiedView)>,
+    /// Folders of the machine, and what is in them: names, and whether each is a folder.
+    pub folders: Vec<(PathBuf, Vec<(String, bool)>)>,
     pub state: LockState,
     /// Fails every call but `Status` where set.
     pub failure: Option<ApiError>,
@@ -55,6 +66,8 @@ impl FakeNode {
             audit: audit(),
             duplicates: duplicates(),
             grants: grants(),
+            images: images(),
+            folders: folders(),
             state: LockState::Locked,
             failure: None,
             written: Vec::new(),
@@ -142,6 +155,34 @@ impl FakeNode {
                 one.state = SuggestionState::Rejected;
                 self.written.push(request);
                 Ok(Response::Done("the suggestion is rejected".into()))
+            }
+            Request::Classify {
+                ref path,
+                ref patient,
+            } => {
+                let found = self.images.iter().find(|(known, _)| known == path);
+                let mut said = found.map(|(_, said)| said.clone()).ok_or_else(|| {
+                    ApiError::failed(format!("{}: no such file", path.display()))
+                        .hint("check the name")
+                })?;
+                if patient.is_some() {
+                    let id = "9e".repeat(32);
+                    let label = said.inference.outputs.first().map(|o| o.label.clone());
+                    self.record.suggestions.push(SuggestionView {
+                        id: id.clone(),
+                        state: SuggestionState::Open,
+                        label: label.filter(|_| !said.inference.uncertain),
+                        p: None,
+                        inference: said.inference.clone(),
+                        actor: "Ines Falk".into(),
+                        clinic: "Riverside Clinic".into(),
+                        time_ms: NOW_MS,
+                        verdicts: Vec::new(),
+                    });
+                    said.suggestion = Some(id);
+                }
+                self.written.push(request);
+                Ok(Response::Classified(Box::new(said)))
             }
             Request::Duplicates { .. } => Ok(Response::Duplicates(self.duplicates.clone())),
             Request::Link { ref other, .. } | Request::Unlink { ref other, .. } => {
@@ -271,6 +312,14 @@ impl FakeNode {
         })
     }
 
+    fn folder(&self, folder: &Path) -> Result<Listing, String> {
+        let found = self.folders.iter().find(|(known, _)| known == folder);
+        let names = found.map(|(_, names)| names.clone());
+        names
+            .map(Listing::of)
+            .ok_or_else(|| "There is no such folder.".to_owned())
+    }
+
     fn status(&self, signed_in: bool) -> Status {
         Status {
             clinic: Some("9f31ac02".into()),
@@ -339,6 +388,11 @@ impl Script {
             },
             size,
             theme: Theme::Plain,
+            depth: Depth::Full,
+            places: Places {
+                working: "/home/ines/scans".into(),
+                home: Some("/home/ines".into()),
+            },
             banner: Some("demo: clinic A of 2".into()),
             staff: Some("Ines Falk".into()),
             auth,
@@ -367,23 +421,25 @@ impl Script {
         }
     }
 
-    /// Lets the node answer all that was asked, and all that follows from it.
+    /// Lets the node and the disk answer all that was asked, and all that follows from it.
     pub fn answer(&mut self) {
-        while let Some(at) = self
-            .open
-            .iter()
-            .position(|e| matches!(e, Effect::Call { .. }))
-        {
-            let Effect::Call {
-                call,
-                auth,
-                request,
-            } = self.open.remove(at)
-            else {
-                break;
-            };
-            let answer = self.node.answer(&auth, request);
-            self.tell(Msg::Answer(call, answer));
+        let asks = |e: &Effect| matches!(e, Effect::Call { .. } | Effect::ReadFolder { .. });
+        while let Some(at) = self.open.iter().position(asks) {
+            match self.open.remove(at) {
+                Effect::Call {
+                    call,
+                    auth,
+                    request,
+                } => {
+                    let answer = self.node.answer(&auth, request);
+                    self.tell(Msg::Answer(call, answer));
+                }
+                Effect::ReadFolder { call, folder } => {
+                    let listing = self.node.folder(&folder);
+                    self.tell(Msg::Folder(call, listing));
+                }
+                _ => {}
+            }
         }
     }
 

@@ -55,6 +55,12 @@ pub(crate) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 model.leave("The node was locked or started anew. Sign in again.")
             }
         },
+        Msg::Folder(call, listing) => {
+            let pages = model.screens.iter_mut().map(Screen::page_mut);
+            if let Some(page) = pages.into_iter().find(|p| p.waits_for(call)) {
+                page.listed(listing);
+            }
+        }
         Msg::Event(call, event) if model.desk.stream == Some(call) => model.event(&event),
         Msg::Event(..) => {}
         Msg::StreamEnded(call, error) if model.desk.stream == Some(call) => {

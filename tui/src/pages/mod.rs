@@ -4,16 +4,19 @@ use salus_api::{ApiError, Event, Progress, Response};
 
 use crate::canvas::Canvas;
 use crate::desk::Desk;
+use crate::folder::Listing;
 use crate::keymap::{Action, Context};
 use crate::keys::Key;
 use crate::msg::{CallId, Size};
 use crate::subject::{SUBJECT_ROWS, Subject};
 
 mod audit;
+mod chooser;
 mod conflicts;
 mod decide;
 mod duplicates;
 mod help;
+mod image;
 mod merges;
 mod note;
 mod palette;
@@ -34,6 +37,7 @@ pub(crate) use conflicts::Conflicts;
 pub(crate) use decide::is_undecided;
 pub(crate) use duplicates::Duplicates;
 pub(crate) use help::Help;
+pub(crate) use image::Image;
 pub(crate) use note::Note;
 pub(crate) use palette::Palette;
 pub(crate) use patients::Patients;
@@ -109,6 +113,8 @@ pub(crate) trait Page {
     fn answer(&mut self, _desk: &mut Desk, _call: CallId, _answer: Answer) -> Go {
         Go::Stay
     }
+    /// A folder that it waits for was read, or could not be.
+    fn listed(&mut self, _listing: Result<Listing, String>) {}
     /// A call that it waits for has come this far.
     fn progress(&mut self, _progress: Progress) {}
     /// Something changed at the node.
@@ -167,6 +173,7 @@ pub(crate) enum Screen {
     Record(Box<Record>),
     Note(Note),
     Pressure(Pressure),
+    Image(Box<Image>),
     Register(Register),
     Conflicts(Conflicts),
     Duplicates(Duplicates),
@@ -184,6 +191,7 @@ impl Screen {
             Self::Record(page) => page.as_ref(),
             Self::Note(page) => page,
             Self::Pressure(page) => page,
+            Self::Image(page) => page.as_ref(),
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
             Self::Duplicates(page) => page,
@@ -201,6 +209,7 @@ impl Screen {
             Self::Record(page) => page.as_mut(),
             Self::Note(page) => page,
             Self::Pressure(page) => page,
+            Self::Image(page) => page.as_mut(),
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
             Self::Duplicates(page) => page,
@@ -218,6 +227,7 @@ impl Screen {
             Self::Record(_) => "record",
             Self::Note(_) => "note",
             Self::Pressure(_) => "blood pressure",
+            Self::Image(_) => "image",
             Self::Register(_) => "register",
             Self::Conflicts(_) => "conflicts",
             Self::Duplicates(_) => "same person",

@@ -7,8 +7,8 @@ use salus_api::{
 use super::decide::Decide;
 use super::past::Past;
 use super::{
-    Answer, Audit, Conflicts, Duplicates, Go, Note, Page, Pressure, Rights, Screen, Seek, Sync,
-    record_rows, sentence,
+    Answer, Audit, Conflicts, Duplicates, Go, Image, Note, Page, Pressure, Rights, Screen, Seek,
+    Sync, record_rows, sentence,
 };
 use crate::canvas::Canvas;
 use crate::describe::describe;
@@ -440,6 +440,10 @@ impl Page for Record {
                 let content = self.view.as_ref().map(|v| &v.content);
                 let page = Pressure::new(self.id(), &self.subject.name, content);
                 return Go::open(Screen::Pressure(page));
+            }
+            Action::OpenImage => {
+                let page = Image::open(desk, self.id());
+                return Go::open(Screen::Image(Box::new(page)));
             }
             Action::OpenConflicts => {
                 let known = self.view.as_ref().map(|v| ConflictsView {
