@@ -1,6 +1,6 @@
 //! Choosing an image file: a path that is written or completed, and what its folder holds below it.
 
-use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf, is_separator};
+use std::path::{Component, MAIN_SEPARATOR, MAIN_SEPARATOR_STR, Path, PathBuf, is_separator};
 
 use salus_api::ApiError;
 use unicode_segmentation::UnicodeSegmentation;
@@ -178,7 +178,7 @@ impl Chooser {
             }
             Some(entry) => return Some(self.folder.join(&entry.name)),
             None if matches!(typed.as_str(), "." | ".." | "~") => {
-                self.typed(desk, &MAIN_SEPARATOR.to_string());
+                self.typed(desk, MAIN_SEPARATOR_STR);
             }
             // Files of other names can be images, too.
             None if !typed.is_empty() => return Some(self.folder.join(typed)),
@@ -268,7 +268,7 @@ impl Chooser {
             let room = list.width().saturating_sub(3);
             let x = list.put_within(2, y, room, &entry.name, Tone::Text);
             if entry.is_folder {
-                list.put(x, y, &MAIN_SEPARATOR.to_string(), Tone::Text);
+                list.put(x, y, MAIN_SEPARATOR_STR, Tone::Text);
             }
             if n == self.cursor.at {
                 list.select(y, true);
