@@ -15,7 +15,7 @@ use salus_imaging::{DecodeOptions, Format, HeatMap, ImageError, Picture, overlay
 use salus_models::ModelError;
 use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
 use salus_models::manifest::Manifest;
-use salus_models::registry::Registry;
+use salus_models::registry::{Entry, Registry};
 use salus_sandbox::SandboxError;
 
 use crate::folder::read_bounded;
@@ -34,16 +34,26 @@ const OPACITY: f32 = 0.5;
 /// The folder of a clinic's own models, in its data folder.
 const MODELS_FOLDER: &str = "models";
 
-/// Where models are looked for: a folder that was named, the clinic's own, and those in the program.
-pub fn registry(named: Option<&Path>, data_dir: Option<&Path>) -> Registry {
+/// Where models are looked for: among the clinic's own, and those in the program.
+pub fn registry(data_dir: Option<&Path>) -> Registry {
     let own = data_dir.map(|folder| folder.join(MODELS_FOLDER));
-    Registry::new(
-        named
-            .map(Path::to_path_buf)
-            .into_iter()
-            .chain(own)
-            .collect(),
-    )
+    Registry::new(own.into_iter().collect())
+}
+
+/// The model in the folder that was named, and no other whatever is wrong with it; else the one that goes before the others.
+pub fn find(name: &str, named: Option<&Path>, data_dir: Option<&Path>) -> Result<Entry, ApiError> {
+    let found = match named {
+        Some(folder) => Entry::open(folder),
+        None => registry(data_dir).find(name),
+    };
+    let entry = found.map_err(|error| model_error(&error))?;
+    if entry.manifest.name != name {
+        return Err(ApiError::usage(format!(
+            "the model in that folder is {:?}, not {name:?}",
+            entry.manifest.name
+        )));
+    }
+    Ok(entry)
 }
 
 /// Where a model that this clinic trains goes, unless it says otherwise.
@@ -63,17 +73,16 @@ impl OnDemand {
         if let Some(classifier) = &*held {
             return Ok(Arc::clone(classifier));
         }
-        let classifier = Arc::new(open(&registry(None, Some(data_dir)))?);
+        let classifier = Arc::new(open(None, Some(data_dir))?);
         *held = Some(Arc::clone(&classifier));
         Ok(classifier)
     }
 }
 
 /// Reads the classifier, on all processors.
-pub fn open(registry: &Registry) -> Result<Classifier, ApiError> {
-    registry
-        .find(NAME)
-        .and_then(|entry| entry.load(None))
+pub fn open(named: Option<&Path>, data_dir: Option<&Path>) -> Result<Classifier, ApiError> {
+    find(NAME, named, data_dir)?
+        .load(None)
         .map_err(|error| model_error(&error))
 }
 

@@ -27,6 +27,13 @@ fn png(path: &Path, side: u32, level: impl Fn(u32, u32) -> u32) -> String {
     path.display().to_string()
 }
 
+/// The checksum of a chunk (PNG, annex D): bit by bit, for one header.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+    !bytes.iter().fold(u32::MAX, byte)
+}
+
 /// The folder of real data beside the repository, or in SALUS_SHARED.
 fn shared(what: &str) -> Option<PathBuf> {
     let given = std::env::var_os("SALUS_SHARED").map(PathBuf::from);
@@ -44,7 +51,7 @@ fn shared(what: &str) -> Option<PathBuf> {
 fn an_image_like_no_scan_is_not_assessed_and_needs_no_clinic() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = nobody(dir.path());
-    let noise = |x: u32, y: u32| (x * 7_919 + y * 104_729) * (x ^ y) / 13;
+    let noise = |x: u32, y: u32| (x * 7_919 + y * 104_729).wrapping_mul(x ^ y) / 13;
     let pictures = [
         png(&dir.path().join("noise.png"), 256, noise),
         png(&dir.path().join("blank.png"), 300, |_, _| 90),
@@ -102,6 +109,8 @@ fn a_broken_image_gets_an_error_that_says_what_to_do_and_never_a_class() {
     let whole = fs::read(whole).unwrap();
     let mut huge = whole.clone();
     huge[16..24].copy_from_slice(&[0, 0, 0xfd, 0xe8, 0, 0, 0xfd, 0xe8]);
+    let checksum = crc32(&huge[12..29]);
+    huge[29..33].copy_from_slice(&checksum.to_be_bytes());
     let files: [(&str, &[u8], &str); 5] = [
         ("empty.png", b"", "empty"),
         ("text.jpg", b"this is no picture at all", "not a PNG"),

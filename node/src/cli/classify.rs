@@ -55,8 +55,9 @@ pub async fn classify(
             .hint("name an image instead of a folder")
             .into());
     }
-    let registry = imaging::registry(args.model.as_deref(), data_dir);
-    let classifier = Arc::new(blocking(move || imaging::open(&registry)).await?);
+    let (named, own) = (args.model.clone(), data_dir.map(Path::to_path_buf));
+    let open = move || imaging::open(named.as_deref(), own.as_deref());
+    let classifier = Arc::new(blocking(open).await?);
     let options = ClassifyOptions {
         mirror: args.mirror,
     };

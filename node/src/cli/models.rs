@@ -42,10 +42,10 @@ pub async fn models(command: &Models, global: &Global, out: &mut Out) -> Outcome
     let own = global.folder().ok();
     let own = own.as_deref();
     match command {
-        Models::List => list(&imaging::registry(None, own), out),
+        Models::List => list(&imaging::registry(own), out),
         Models::Show(name) => show(&find(name, own)?, out),
         Models::Verify { name } => {
-            let (registry, name) = (imaging::registry(None, own), name.clone());
+            let (registry, name) = (imaging::registry(own), name.clone());
             verify(registry, name, out).await
         }
         Models::Eval(args) => eval(args, own, out).await,
@@ -54,10 +54,7 @@ pub async fn models(command: &Models, global: &Global, out: &mut Out) -> Outcome
 }
 
 fn find(name: &ModelName, own: Option<&Path>) -> Result<Entry, ApiError> {
-    let registry = imaging::registry(name.model.as_deref(), own);
-    registry
-        .find(&name.name)
-        .map_err(|error| model_error(&error))
+    imaging::find(&name.name, name.model.as_deref(), own)
 }
 
 fn place(origin: &Origin) -> String {
