@@ -64,6 +64,13 @@ impl Chooser {
         chooser
     }
 
+    /// The choice held: the next one begins in the same folder with nothing typed.
+    pub fn chosen(&mut self) {
+        self.typed.set("");
+        self.problem = None;
+        self.cursor = Cursor::default();
+    }
+
     /// Goes to a folder, with the beginning of a name in it.
     fn go(&mut self, desk: &mut Desk, folder: PathBuf, typed: &str) {
         self.folder = folder;

@@ -84,6 +84,7 @@ impl Image {
 
     fn show(&mut self, desk: &Desk, view: ClassifiedView) {
         self.choosing = false;
+        self.chooser.chosen();
         self.heat = false;
         self.scroll = 0;
         self.looked = Some(Box::new(Looked::new(view, desk)));

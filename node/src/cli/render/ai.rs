@@ -34,6 +34,12 @@ pub fn suggestions(out: &mut Out, patient: &str, found: &SuggestionsView) -> Out
     }
     left_out(out, found.left_out);
     if found.suggestions.iter().any(|s| is_undecided(s.state)) {
+        let quote = if patient.contains(char::is_whitespace) {
+            "\""
+        } else {
+            ""
+        };
+        let patient = format!("{quote}{patient}{quote}");
         out.message(format!(
             "decide with: salus ai accept {patient} SUGGESTION, or salus ai reject {patient} SUGGESTION --why TEXT"
         ));
