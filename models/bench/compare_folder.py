@@ -72,7 +72,7 @@ def main():
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = given.threads
     graph = compare_onnxruntime.export(tensors)
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     head = tensors["classifier.1.weight"], tensors["classifier.1.bias"]
 
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(given.threads) as pool:

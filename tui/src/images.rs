@@ -282,6 +282,19 @@ fn another_image_and_back_to_the_one_before() {
 }
 
 #[test]
+fn the_next_choice_begins_with_nothing_typed() {
+    let mut s = chooser();
+    s.press("chest<enter>i");
+    s.press("holi<enter>");
+    let looked_at = looked_at(&s);
+    let names = looked_at.iter().filter_map(|path| path.file_name());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["chest-2026-11-20.png", "holiday.jpg"]
+    );
+}
+
+#[test]
 fn what_was_not_assessed_shows_no_category_and_no_heat() {
     for size in SIZES {
         let mut s = Script::signed_in(size);
