@@ -32,6 +32,14 @@ pub enum KernelError {
         /// What candle says.
         source: candle_core::Error,
     },
+    /// Blocks to tap that the network has not, or not in rising order.
+    #[error("blocks {found:?} cannot be tapped: name some of 1 to {last} in rising order")]
+    Taps {
+        /// What was asked for.
+        found: Vec<usize>,
+        /// The network's last block.
+        last: usize,
+    },
     /// The input is not a whole number of images of the network's size.
     #[error("the input has {found} values, but an image has {image}")]
     InputSize {

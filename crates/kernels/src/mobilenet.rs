@@ -77,6 +77,26 @@ pub struct Features {
     pub map: Tensor,
     /// Its mean over the pixels `[N,1280]`.
     pub pooled: Tensor,
+    /// Of each tapped block in order, the means of its result over the pixels `[N,channels]`: behind the residual, without
+    /// an activation.
+    pub taps: Vec<Tensor>,
+}
+
+/// What of the results is wanted beside the means of the last map.
+#[derive(Clone, Copy)]
+struct Wanted {
+    map: bool,
+    taps: bool,
+}
+
+/// The results of some images.
+struct Found {
+    /// `[image][channel][place]`, empty where not wanted.
+    maps: Vec<f32>,
+    /// `[image][channel]`.
+    means: Vec<f32>,
+    /// `[image][channel of all taps]`, empty where not wanted.
+    taps: Vec<f32>,
 }
 
 /// MobileNetV2 1.0 without its classifier, for images of 224 x 224, values `p / 127.5 - 1` in [-1, 1].
@@ -130,6 +150,26 @@ impl MobileNetV2 {
         })
     }
 
+    /// Also gives the means of the results of these blocks, `N` of torchvision's `features.N` in rising order, in
+    /// [`Features::taps`].
+    ///
+    /// # Errors
+    ///
+    /// Where the network has no such block, or the order is another.
+    pub fn with_taps(mut self, blocks: &[usize]) -> std::result::Result<Self, KernelError> {
+        let last = self.network.blocks();
+        if !blocks.is_sorted_by(|a, b| a < b) || blocks.iter().any(|b| !(1..=last).contains(b)) {
+            return Err(KernelError::Taps {
+                found: blocks.to_vec(),
+                last,
+            });
+        }
+        self.network.tap(blocks);
+        let crew = self.crew.get_mut().unwrap_or_else(PoisonError::into_inner);
+        crew.phases = Phases::new(1 + self.network.phases(), &crew.team);
+        Ok(self)
+    }
+
     /// Mean of the last map `[N,1280]`, of images `[N,3,224,224]`.
     ///
     /// # Errors
@@ -142,7 +182,7 @@ impl MobileNetV2 {
         })
     }
 
-    /// Last map and mean of grey images of 224 x 224 pixels, one after another; each stands for three equal channels.
+    /// Last map, mean and taps of grey images of 224 x 224 pixels, one after another; each stands for three equal channels.
     ///
     /// # Errors
     ///
@@ -157,32 +197,50 @@ impl MobileNetV2 {
             .into());
         }
         let images: Vec<Image> = pixels.chunks_exact(size).map(Image::Grey).collect();
-        let (map, pooled) = self.run(&images, true)?;
+        let wanted = Wanted {
+            map: true,
+            taps: true,
+        };
+        let Found { maps, means, taps } = self.run(&images, wanted)?;
         let (channels, last) = self.network.last_map();
+        let tapped = self.network.taps().sum::<usize>();
+        let all = Tensor::from_vec(taps, (images.len(), tapped), &Device::Cpu)?;
+        let mut taps = Vec::new();
+        let mut start = 0;
+        for channels in self.network.taps() {
+            taps.push(all.narrow(1, start, channels)?.contiguous()?);
+            start += channels;
+        }
         Ok(Features {
             map: Tensor::from_vec(
-                map,
+                maps,
                 (images.len(), channels, last.height, last.width),
                 &Device::Cpu,
             )?,
-            pooled: Tensor::from_vec(pooled, (images.len(), channels), &Device::Cpu)?,
+            pooled: Tensor::from_vec(means, (images.len(), channels), &Device::Cpu)?,
+            taps,
         })
     }
 
-    /// Maps (empty where not wanted) and means of the images, each of the network's size.
-    fn run(
-        &self,
-        images: &[Image],
-        map: bool,
-    ) -> std::result::Result<(Vec<f32>, Vec<f32>), KernelError> {
+    /// Of images of the network's size.
+    fn run(&self, images: &[Image], wanted: Wanted) -> std::result::Result<Found, KernelError> {
         let (channels, last) = self.network.last_map();
         let map_size = channels * last.pixels();
-        let mut maps = vec![0.0; if map { images.len() * map_size } else { 0 }];
-        let mut means = vec![0.0; images.len() * channels];
-        let (map_span, mean_span) = (Span::of(&mut maps), Span::of(&mut means));
+        let tapped = self.network.taps().sum::<usize>();
+        let zeros =
+            |wanted: bool, size: usize| vec![0.0; if wanted { images.len() * size } else { 0 }];
+        let mut maps = zeros(wanted.map, map_size);
+        let mut means = zeros(true, channels);
+        let mut taps = zeros(wanted.taps, tapped);
+        let (map, mean, tap) = (
+            Span::of(&mut maps),
+            Span::of(&mut means),
+            Span::of(&mut taps),
+        );
         let results = |image: usize| Results {
-            map: map.then_some((map_span, image * map_size)),
-            pooled: (mean_span, image * channels),
+            map: wanted.map.then_some((map, image * map_size)),
+            pooled: (mean, image * channels),
+            taps: wanted.taps.then_some((tap, image * tapped)),
         };
         let strange = AtomicBool::new(false);
 
@@ -239,7 +297,7 @@ impl MobileNetV2 {
         if strange.into_inner() {
             return Err(KernelError::InputNotFinite);
         }
-        Ok((maps, means))
+        Ok(Found { maps, means, taps })
     }
 }
 
@@ -282,7 +340,11 @@ impl CustomOp1 for Run<'_> {
             .chunks_exact(3 * size.pixels())
             .map(Image::Colour)
             .collect();
-        let (maps, means) = self.network.run(&sources, self.map)?;
+        let wanted = Wanted {
+            map: self.map,
+            taps: false,
+        };
+        let Found { maps, means, .. } = self.network.run(&sources, wanted)?;
         let (channels, last) = self.network.network.last_map();
         Ok(if self.map {
             let shape = Shape::from((images, channels, last.height, last.width));
@@ -372,6 +434,7 @@ fn build(
             architecture.first,
             Activation::None,
         )?,
+        channels: architecture.first,
         stride: 1,
         residual: false,
     }];
@@ -390,6 +453,7 @@ fn build(
                 )?),
                 depthwise: depthwise(&format!("{name}.1.0"), hidden)?,
                 project: pointwise(&format!("{name}.2"), hidden, outputs, Activation::None)?,
+                channels: outputs,
                 stride,
                 residual: stride == 1 && inputs == outputs,
             });

@@ -88,7 +88,7 @@ const BATCH: usize = 16;
 enum Engine {
     /// The kernels' packed network: MobileNetV2 1.0 at 224 pixels, values in [-1, 1].
     Packed(Box<MobileNetV2>),
-    /// Any other size.
+    /// Any other size, and whatever looks behind the stem.
     Fused(Box<Network>),
 }
 
@@ -104,7 +104,11 @@ pub struct Classifier {
 impl std::fmt::Debug for Classifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Manifest { name, version, .. } = &self.manifest;
-        write!(f, "Classifier({name} {version})")
+        let engine = match self.engine {
+            Engine::Packed(_) => "packed",
+            Engine::Fused(_) => "fused",
+        };
+        write!(f, "Classifier({name} {version}, {engine})")
     }
 }
 
@@ -136,8 +140,8 @@ impl Classifier {
             network.head_bias().to_vec1()?,
         );
         let preprocessing = manifest.preprocessing;
-        // The kernels' network does not give the means of maps inside it.
-        let packed = manifest.usual.blocks.is_empty()
+        // The kernels' network gives the means of blocks' results, not those of the stem (block 0).
+        let packed = !usual.blocks().contains(&0)
             && architecture == Architecture::standard(architecture.categories)
             && preprocessing == Preprocessing::standard(architecture.input_px);
         let engine = if packed {
@@ -147,6 +151,7 @@ impl Classifier {
             }
             let tensors = tensors.into_iter().collect();
             let packed = MobileNetV2::new(&tensors, config)
+                .and_then(|network| network.with_taps(usual.blocks()))
                 .map_err(|error| ModelError::Weights(error.to_string()))?;
             Engine::Packed(Box::new(packed))
         } else {
@@ -306,7 +311,7 @@ impl Classifier {
         let (maps, embeddings, pools) = match &self.engine {
             Engine::Packed(network) => {
                 let features = network.grey(&squares.concat())?;
-                (features.map, features.pooled, Vec::new())
+                (features.map, features.pooled, features.taps)
             }
             Engine::Fused(network) => {
                 let input = preprocessing.tensor(squares)?;

@@ -1,5 +1,6 @@
 //! Tests over several modules; each makes its own images.
 
+mod classifier;
 mod dataset;
 mod network;
 mod registry;

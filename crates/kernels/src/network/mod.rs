@@ -13,7 +13,8 @@
 //! Large maps are split *by rows*: a task is a band of the block's result, all channels; a worker that goes on to the next
 //! band finds the rows that both need in its ring. Small maps, where the weights are the larger part, are split *by
 //! channels*: a task is a group of expanded channels, and in a second phase a panel of the result, so that each worker
-//! reads its part of the weights only.
+//! reads its part of the weights only. A *tap*, the means of a block's result, is a phase of its own behind the block: a task
+//! is 16 channels of a map that is complete, summed in the order of its pixels whoever made them.
 
 mod step;
 mod worker;
@@ -71,6 +72,8 @@ pub(crate) struct Block {
     pub expand: Expand,
     pub depthwise: PackedDepthwise,
     pub project: Packed,
+    /// Of the result.
+    pub channels: usize,
     /// Of the depthwise convolution.
     pub stride: usize,
     /// Whether the input is added to the result.
@@ -93,6 +96,8 @@ pub(crate) struct Results {
     pub map: Option<(Span, usize)>,
     /// Its mean over the pixels `[channels]`.
     pub pooled: (Span, usize),
+    /// The means of the tapped blocks' results `[channels of all taps]`, if wanted.
+    pub taps: Option<(Span, usize)>,
 }
 
 /// The memory that one image passes through.
@@ -215,6 +220,28 @@ impl Network {
         self.image
     }
 
+    /// How many blocks it has.
+    pub fn blocks(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Taps these blocks, counted from 1, and no others.
+    pub fn tap(&mut self, blocks: &[usize]) {
+        let mut start = 0;
+        for (index, step) in self.steps.iter_mut().enumerate() {
+            step.tap = blocks.contains(&(index + 1)).then_some(start);
+            if step.tap.is_some() {
+                start += step.block.channels;
+            }
+        }
+    }
+
+    /// Channels of the tapped blocks' results.
+    pub fn taps(&self) -> impl Iterator<Item = usize> {
+        let tapped = self.steps.iter().filter(|step| step.tap.is_some());
+        tapped.map(|step| step.block.channels)
+    }
+
     /// Channels and size of the last map.
     pub fn last_map(&self) -> (usize, Size) {
         (self.channels, self.last_size)
@@ -222,7 +249,7 @@ impl Network {
 
     /// Phases of one image.
     pub fn phases(&self) -> usize {
-        2 + self.steps.len() * 2
+        2 + self.steps.len() * 2 + self.taps().count()
     }
 
     pub fn workspace(&self) -> Workspace {
@@ -300,6 +327,13 @@ impl Network {
                     Split::Rows => worker.by_rows(walk),
                     Split::Channels => worker.by_channels(walk, space.depth),
                 }
+                if let (Some(tap), Some((span, start))) = (step.tap, results.taps) {
+                    let channels = step.block.channels;
+                    walk.each(channels.div_ceil(BLOCK), |block| {
+                        let result = (step.result.pixels(), channels);
+                        means(output, result, block, (span, start + tap));
+                    });
+                }
                 input = output;
             }
             walk.each(self.last.panels(), |panel| {
@@ -374,17 +408,7 @@ impl Network {
             for block in self.last.panel(panel) {
                 let cells = last.slice(block * pixels * BLOCK, pixels * BLOCK);
                 let channels = block * BLOCK..((block + 1) * BLOCK).min(self.channels);
-                let mut sums = [0.0; BLOCK];
-                for cells in cells.chunks_exact(BLOCK) {
-                    for (sum, cell) in sums.iter_mut().zip(cells) {
-                        *sum += cell;
-                    }
-                }
-                let (span, start) = results.pooled;
-                let pooled = span.slice_mut(start + channels.start, channels.len());
-                for (value, sum) in pooled.iter_mut().zip(sums) {
-                    *value = sum / pixels as f32;
-                }
+                means(last, (pixels, self.channels), block, results.pooled);
                 if let Some((span, start)) = results.map {
                     let map =
                         span.slice_mut(start + channels.start * pixels, channels.len() * pixels);
@@ -396,5 +420,35 @@ impl Network {
                 }
             }
         }
+    }
+}
+
+/// The means over the pixels of one block of a map of so many pixels and channels, to the place of the map's means.
+///
+/// # Safety
+///
+/// The block is complete and nobody writes to it; its part of the means is this task's alone. Both buffers live.
+unsafe fn means(
+    map: Span,
+    (pixels, channels): (usize, usize),
+    block: usize,
+    (span, start): (Span, usize),
+) {
+    let channels = block * BLOCK..((block + 1) * BLOCK).min(channels);
+    // SAFETY: the caller's promise.
+    let (cells, means) = unsafe {
+        (
+            map.slice(block * pixels * BLOCK, pixels * BLOCK),
+            span.slice_mut(start + channels.start, channels.len()),
+        )
+    };
+    let mut sums = [0.0; BLOCK];
+    for cells in cells.chunks_exact(BLOCK) {
+        for (sum, cell) in sums.iter_mut().zip(cells) {
+            *sum += cell;
+        }
+    }
+    for (mean, sum) in means.iter_mut().zip(sums) {
+        *mean = sum / pixels as f32;
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Step {
     /// Offsets of the left sides' segments.
     pub expand_segments: Vec<usize>,
     pub project_segments: Vec<usize>,
+    /// Where the means of its result lie among an image's taps, if they are wanted.
+    pub tap: Option<usize>,
 }
 
 impl Step {
@@ -83,6 +85,7 @@ impl Step {
             band,
             ring,
             expand_segments,
+            tap: None,
         }
     }
 

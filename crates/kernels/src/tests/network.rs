@@ -82,6 +82,15 @@ fn weights(architecture: &Architecture) -> HashMap<String, Tensor> {
 
 /// The last map by candle's own operations.
 fn plain(architecture: &Architecture, tensors: &HashMap<String, Tensor>, x: &Tensor) -> Tensor {
+    plain_maps(architecture, tensors, x).pop().unwrap()
+}
+
+/// The result of each block and the last map.
+fn plain_maps(
+    architecture: &Architecture,
+    tensors: &HashMap<String, Tensor>,
+    x: &Tensor,
+) -> Vec<Tensor> {
     let convolution = |x: &Tensor, name: &str, stride: usize, groups: usize, relu6: bool| {
         let (weight, bias) = (
             &tensors[&format!("{name}.weight")],
@@ -100,6 +109,7 @@ fn plain(architecture: &Architecture, tensors: &HashMap<String, Tensor>, x: &Ten
     let mut x = convolution(x, "features.0.0", 2, 1, true);
     x = convolution(&x, "features.1.conv.0.0", 1, architecture.stem, true);
     x = convolution(&x, "features.1.conv.1", 1, 1, false);
+    let mut maps = vec![x.clone()];
     let (mut inputs, mut block) = (architecture.first, 2);
     for &(expansion, outputs, count, first_stride) in architecture.stages {
         for index in 0..count {
@@ -113,10 +123,24 @@ fn plain(architecture: &Architecture, tensors: &HashMap<String, Tensor>, x: &Ten
             } else {
                 y
             };
+            maps.push(x.clone());
             (inputs, block) = (outputs, block + 1);
         }
     }
-    convolution(&x, &format!("features.{block}.0"), 1, 1, true)
+    maps.push(convolution(&x, &format!("features.{block}.0"), 1, 1, true));
+    maps
+}
+
+/// Grey images without a pattern, and what they stand for.
+fn grey(images: usize, size: Size) -> (Vec<u8>, Tensor) {
+    let count = u32::try_from(images * size.pixels()).unwrap();
+    let pixels: Vec<u8> = (0..count)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let values: Vec<f32> = pixels.iter().map(|p| f32::from(*p) / 127.5 - 1.0).collect();
+    let dims = (images, 1, size.height, size.width);
+    let x = Tensor::from_vec(values, dims, &Device::Cpu).unwrap();
+    (pixels, x.repeat((1, 3, 1, 1)).unwrap())
 }
 
 fn pooled(map: &Tensor) -> Tensor {
@@ -165,29 +189,90 @@ fn any_network_of_this_kind_equals_plain_operations() {
 #[test]
 fn the_real_shape_equals_plain_operations_at_every_level() {
     let tensors = weights(&MOBILENET_V2);
-    let pixels: Vec<u8> = (0..224 * 224u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
-    let grey: Vec<f32> = pixels.iter().map(|p| f32::from(*p) / 127.5 - 1.0).collect();
-    let x = Tensor::from_vec(grey, (1, 1, 224, 224), &Device::Cpu)
-        .unwrap()
-        .repeat((1, 3, 1, 1))
-        .unwrap();
-    let expected = plain(&MOBILENET_V2, &tensors, &x);
+    let (pixels, x) = grey(1, MOBILENET_V2.image);
+    let maps = plain_maps(&MOBILENET_V2, &tensors, &x);
+    let expected = &maps[17];
     let spread = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert!(spread.iter().filter(|v| **v > 0.0 && **v < 6.0).count() > spread.len() / 10);
     for level in Level::available() {
         let network = MobileNetV2::new(&tensors, Config { threads: 2, level }).unwrap();
+        let network = network.with_taps(&[10, 13, 16, 17]).unwrap();
         let map = network.forward(&x).unwrap();
         assert_eq!(map.dims(), [1, 1280, 7, 7]);
-        let off = difference(&map, &expected);
+        let off = difference(&map, expected);
         assert!(off < 1e-4, "{level}: {off}");
         let features = network.grey(&pixels).unwrap();
-        let off = difference(&features.map, &expected);
+        let off = difference(&features.map, expected);
         assert!(off < 1e-4, "{level}, grey: {off}");
-        let off = difference(&features.pooled, &pooled(&expected));
+        let off = difference(&features.pooled, &pooled(expected));
         assert!(off < 1e-4, "{level}, grey: {off}");
+        assert_eq!(features.taps.len(), 4);
+        for (tap, block) in features.taps.iter().zip([10, 13, 16, 17]) {
+            let off = difference(tap, &pooled(&maps[block - 1]));
+            assert!(off < 1e-4, "{level}, block {block}: {off}");
+        }
     }
+}
+
+#[test]
+fn taps_are_the_means_of_the_blocks_results_whoever_computes_them() {
+    for (name, architecture) in [("small", SMALL), ("wide", WIDE), ("tall", TALL)] {
+        let tensors = weights(&architecture);
+        let (pixels, x) = grey(4, architecture.image);
+        let maps = plain_maps(&architecture, &tensors, &x);
+        let blocks = maps.len() - 1;
+        let all: Vec<usize> = (1..=blocks).collect();
+        for level in Level::available() {
+            let untapped = packed(&architecture, &tensors, 1, level).grey(&pixels);
+            let untapped = untapped.unwrap();
+            assert!(untapped.taps.is_empty());
+            let first = packed(&architecture, &tensors, 1, level)
+                .with_taps(&all)
+                .unwrap()
+                .grey(&pixels)
+                .unwrap();
+            assert_eq!(first.taps.len(), blocks);
+            for (tap, map) in first.taps.iter().zip(&maps) {
+                let expected = pooled(map);
+                assert_eq!(tap.dims(), expected.dims());
+                let off = difference(tap, &expected);
+                assert!(off < 1e-4, "{name} {level}: {off}");
+            }
+            // Of 4 images on 3 threads each takes one alone, and all share the last.
+            for threads in [1, 2, 3] {
+                for wanted in [&all[..], &[2], &all[1..], &[1, blocks]] {
+                    let network = packed(&architecture, &tensors, threads, level);
+                    let network = network.with_taps(wanted).unwrap();
+                    for round in 0..2 {
+                        let features = network.grey(&pixels).unwrap();
+                        let case = format!("{name} {level} {threads} threads, round {round}");
+                        assert_eq!(difference(&features.map, &untapped.map), 0.0, "{case}");
+                        assert_eq!(features.taps.len(), wanted.len());
+                        for (tap, block) in features.taps.iter().zip(wanted) {
+                            let off = difference(tap, &first.taps[block - 1]);
+                            assert_eq!(off, 0.0, "{case}, block {block}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_that_there_are_not_cannot_be_tapped() {
+    let tensors = weights(&SMALL);
+    let tapped = |blocks: &[usize]| packed(&SMALL, &tensors, 2, Level::detect()).with_taps(blocks);
+    for blocks in [&[0][..], &[8], &[2, 1], &[3, 3]] {
+        let error = tapped(blocks).map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, KernelError::Taps { last: 7, .. }),
+            "{error}"
+        );
+    }
+    let none = tapped(&[1, 7]).unwrap().grey(&[]).unwrap();
+    let dims: Vec<&[usize]> = none.taps.iter().map(Tensor::dims).collect();
+    assert_eq!(dims, [[0, 9], [0, 70]]);
 }
 
 #[test]
