@@ -240,7 +240,7 @@ fn taps_are_the_means_of_the_blocks_results_whoever_computes_them() {
             }
             // Of 4 images on 3 threads each takes one alone, and all share the last.
             for threads in [1, 2, 3] {
-                for wanted in [&all[..], &[2], &all[1..], &[1, blocks]] {
+                for wanted in [&all[..], &[2]] {
                     let network = packed(&architecture, &tensors, threads, level);
                     let network = network.with_taps(wanted).unwrap();
                     for round in 0..2 {
