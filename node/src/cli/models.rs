@@ -502,9 +502,15 @@ impl Observer for Told {
     fn on(&self, event: &Event<'_>) -> bool {
         let line = match event {
             Event::Decoded { done, of } if done == of => Some(format!("{of} images decoded")),
-            Event::Features { variant, variants, done, of } if done == of => {
-                Some(format!("frozen layers: variant {} of {variants} of {of} images", variant + 1))
-            }
+            Event::Features {
+                variant,
+                variants,
+                done,
+                of,
+            } => (done == of || self.is_time()).then(|| {
+                let variant = variant + 1;
+                format!("frozen layers: variant {variant} of {variants}, {done} of {of} images")
+            }),
             Event::Step { fit, epoch, epochs, step, steps, loss, accuracy } => self.is_time().then(|| {
                 format!("{fit}: epoch {epoch} of {epochs}, step {step} of {steps}, loss {loss:.3}, accuracy {accuracy:.3}")
             }),
