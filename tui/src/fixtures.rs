@@ -732,6 +732,7 @@ pub(crate) fn record() -> PatientView {
             clinic: "Hillside Practice".into(),
             available: true,
             entry: "9b".repeat(32),
+            ..AttachmentView::default()
         }],
         conflicts: conflicts(),
         concerns: Vec::new(),

@@ -290,6 +290,60 @@ pub enum Request {
         /// One patient's only, where given.
         patient: Option<String>,
     },
+    /// Attaches files to a record: all of them, or none. → `Attached`
+    Attach {
+        /// Whose files.
+        patient: String,
+        /// Absolute paths on the node's machine.
+        paths: Vec<PathBuf>,
+        /// The id of the item of the record that they belong to, or its beginning.
+        about: Option<String>,
+        /// Whether somebody confirmed that files whose tags name another person are this patient's all the same.
+        confirmed: bool,
+    },
+    /// Files of a record; a look. → `Attachments`
+    Attachments {
+        /// Whose.
+        patient: String,
+    },
+    /// Writes a file of a record to disk, in the clear; brings it from another clinic where it is not here. An export. → `Fetched`
+    Fetch {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// Absolute path on the node's machine; a folder takes the file under its own name. What is there is not replaced.
+        to: PathBuf,
+    },
+    /// What can be looked at of a file; a look. → `Preview`
+    Preview {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// The window of a DICOM picture, centre and width; the file's own where absent.
+        window: Option<(f64, f64)>,
+        /// Which frame; the one in the middle where absent.
+        frame: Option<u32>,
+        /// Longest side of a picture, pixels.
+        max_side: u32,
+    },
+    /// Keeps a record's files here in full, or leaves it to the policy again. → `Done`
+    Pin {
+        /// Whose.
+        patient: String,
+        /// Whether to keep them.
+        pin: bool,
+    },
+    /// Destroys a file of a record, here and at every clinic that the entry reaches. → `Done`
+    Erase {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// Why; readable by whoever may hold the log.
+        reason: String,
+    },
     /// Imports one file, whole or not at all. → `Imported`
     Import {
         /// Absolute path on the node's machine.

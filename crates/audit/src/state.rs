@@ -316,6 +316,16 @@ impl LogState {
         self.blobs.get(entry).map_or(&[], |blobs| &**blobs)
     }
 
+    /// The attach entries that erasures which count name.
+    pub fn erasures(&self) -> impl Iterator<Item = EntryHash> {
+        let erasures = self
+            .rights()
+            .into_iter()
+            .flat_map(|rights| &rights.erasures);
+        let count = erasures.filter(|erasure| !self.outcome.is_void(&erasure.entry));
+        count.flat_map(|erasure| erasure.entries.iter().copied())
+    }
+
     /// The erasure that counts and names this attach entry, the first one held where there are several.
     pub fn erased(&self, entry: &EntryHash) -> Option<&Erasure> {
         let mut erasures = self.rights()?.erasures.iter();

@@ -121,7 +121,8 @@ fn failed(error: &ApiError) -> LedgerError {
     LedgerError::new(error.message.clone())
 }
 
-/// The entries whose signatures and payloads hold, in their order; verified on both cores where they are many.
+/// The entries whose signatures and payloads hold, in their order, without those that say nothing for want of a payload: only what an attach
+/// entry said can have been destroyed, and a peer that leaves out more hides it; verified on both cores where they are many.
 fn verified(entries: Vec<Entry>) -> Vec<Entry> {
     let outcomes = if entries.len() < PARALLEL_FROM {
         verify_signatures(&entries)
@@ -141,6 +142,10 @@ fn verified(entries: Vec<Entry>) -> Vec<Entry> {
         .into_iter()
         .zip(outcomes)
         .filter_map(|(entry, outcome)| outcome.is_ok().then_some(entry))
+        .filter(|entry| {
+            let kind = entry.header().kind;
+            entry.payload().is_some() || kind.is_clear() || kind == Kind::Attach
+        })
         .collect()
 }
 
@@ -316,6 +321,7 @@ impl Core {
             return Err(error);
         }
         self.set_unproven_aside(&mut pending, &mut committed);
+        self.destroy_erased(&mut pending);
         self.judge_again_after(&ended, &mut pending);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
@@ -429,11 +435,42 @@ impl Core {
         all
     }
 
-    /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
-    /// frames later. What is set aside is in memory only, and is not acknowledged as stored.
+    /// Has the payloads of attachments that erasures name destroyed, where this transaction brings either.
+    fn destroy_erased(&mut self, pending: &mut Pending) {
+        let entries = pending.batch.entries.iter();
+        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
+        let concerns = |entry: &&Entry| matches!(entry.header().kind, Kind::Attach | Kind::Erase);
+        let logs: BTreeSet<LogId> = entries
+            .filter(concerns)
+            .map(|entry| entry.header().log)
+            .collect();
+        for log in logs {
+            if let Ok(state) = self.log(log) {
+                pending.batch.detach.extend(state.erasures());
+            }
+        }
+    }
+
+    /// Sets entries of a record aside as long as something that comes after them is missing: of a new record the grant that entitles this
+    /// clinic; of an attachment without its payload the erasure that took it. Both come maybe frames later. What is set aside is in
+    /// memory only, and is not acknowledged as stored.
     fn set_unproven_aside(&mut self, pending: &mut Pending, committed: &mut Committed) {
         let me = self.me();
         let mut unproven = BTreeSet::new();
+        let entries = pending.batch.entries.iter();
+        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
+        let bare: Vec<(LogId, EntryHash)> = entries
+            .filter(|entry| entry.header().kind == Kind::Attach && entry.payload().is_none())
+            .map(|entry| (entry.header().log, entry.hash()))
+            .collect();
+        for (log, entry) in bare {
+            let erased = self
+                .log(log)
+                .is_ok_and(|state| state.erased(&entry).is_some());
+            if !erased {
+                unproven.insert(log);
+            }
+        }
         for log in &pending.touched {
             if self.rosters.log(*log).is_some() || self.logs.summary(log).is_some() {
                 continue;
