@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::ApiError;
 use crate::picture::PictureView;
 
 /// A file that belongs to a record.
@@ -49,8 +50,12 @@ pub struct AttachmentView {
 /// What became of one file that was to be attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachedView {
-    /// The attachment.
-    pub attachment: AttachmentView,
+    /// The file's name, without folders.
+    pub file: String,
+    /// The attachment; none where it could not be attached.
+    pub attachment: Option<AttachmentView>,
+    /// Why not.
+    pub error: Option<ApiError>,
     /// False where the record had this file already.
     pub added: bool,
     /// What a person should know: tags that name somebody else, a name whose ending says another kind, and the like.

@@ -290,7 +290,7 @@ pub enum Request {
         /// One patient's only, where given.
         patient: Option<String>,
     },
-    /// Attaches files to a record: all of them, or none. → `Attached`
+    /// Attaches files to a record. → `Attached`, one for each path
     Attach {
         /// Whose files.
         patient: String,
@@ -300,6 +300,8 @@ pub enum Request {
         about: Option<String>,
         /// Whether somebody confirmed that files whose tags name another person are this patient's all the same.
         confirmed: bool,
+        /// Whether each file is attached or left out by itself; else all are attached, or none.
+        each: bool,
     },
     /// Files of a record; a look. → `Attachments`
     Attachments {
@@ -312,8 +314,10 @@ pub enum Request {
         patient: String,
         /// The attachment's id, its beginning, or its name.
         attachment: String,
-        /// Absolute path on the node's machine; a folder takes the file under its own name. What is there is not replaced.
+        /// Absolute path on the node's machine; a folder takes the file under its own name.
         to: PathBuf,
+        /// Whether a file that is there is replaced.
+        replace: bool,
     },
     /// What can be looked at of a file; a look. → `Preview`
     Preview {
