@@ -140,7 +140,7 @@ impl Scan {
     }
 }
 
-fn decode(
+pub(crate) fn decode(
     bytes: &[u8],
     options: &DecodeOptions,
     path: &Path,
@@ -251,13 +251,13 @@ pub fn look(classifier: &Classifier, path: &Path) -> Result<ClassifiedView, ApiE
     Ok(ClassifiedView {
         inference: inference(classifier.manifest(), &scan, &said),
         ms,
-        picture: view(picture),
-        heat: (!said.uncertain()).then(|| view(over)),
+        picture: picture_view(picture),
+        heat: (!said.uncertain()).then(|| picture_view(over)),
         suggestion: None,
     })
 }
 
-fn view(picture: Picture) -> PictureView {
+pub(crate) fn picture_view(picture: Picture) -> PictureView {
     let picture = picture.into_rgb();
     PictureView {
         width: picture.width,

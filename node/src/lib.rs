@@ -5,6 +5,7 @@
 //!
 //! Not here: any format (`salus-audit`), any cryptography (`salus-vault`), any protocol (`salus-sync`, `salus-mesh`).
 
+pub mod attachments;
 pub mod backup;
 pub mod bench;
 pub mod cli;

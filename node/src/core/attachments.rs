@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use salus_api::{ApiError, AttachmentView, ErrorKind};
 use salus_audit::{
-    Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Scope, SealedBlob,
+    Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Right, Role, Scope, SealedBlob,
 };
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::logs::MAX_NAMED_BLOBS;
 use super::{Core, Said, Staff, failure, rights};
 
-/// Files that one transaction attaches, at most: a large study comes in several.
-pub const MAX_ATTACHED_AT_ONCE: usize = 1_024;
+/// The setting that names the records whose files are kept here in full: their ids, one after the other.
+const META_PINNED: &str = "pinned";
+/// Such records, at most: what the setting has room for, and half of that.
+const MAX_PINNED: usize = 16_384;
 /// The member of the facts that holds the tags of a DICOM file.
 const DICOM: &str = "dicom";
 
@@ -85,6 +88,61 @@ impl Attached {
 }
 
 impl Core {
+    /// Whether somebody may attach files to a record; why not, in words.
+    pub fn may_attach(&mut self, who: &Staff, log: LogId) -> Result<(), ApiError> {
+        let role = Role::ALL.iter();
+        let mut roles = role.filter(|role| role.may_edit(Scope::Attachment));
+        if !roles.any(|role| self.has_role(who, *role)) {
+            return Err(ApiError::refused("not permitted: this role attaches no files")
+                .hint("a physician attaches files; `salus staff list` shows who is one"));
+        }
+        let me = self.me;
+        let right = self.log(log)?.right_of(me);
+        if right.is_none_or(|right| right < Right::Write) {
+            return Err(
+                ApiError::refused("not permitted: this clinic may not write to the record")
+                    .hint("ask the record's home clinic for a write grant (`salus grants` shows it)"),
+            );
+        }
+        Ok(())
+    }
+
+    /// The records whose files are kept here in full.
+    fn pinned(&self) -> Result<BTreeSet<LogId>, ApiError> {
+        let bytes = self.store.meta(META_PINNED).map_err(failure::store)?;
+        let bytes = bytes.unwrap_or_default();
+        let ids = bytes.chunks_exact(32).filter_map(|id| id.try_into().ok());
+        Ok(ids.map(LogId::from_bytes).collect())
+    }
+
+    /// Whether a record's files are kept here in full.
+    pub fn is_pinned(&self, log: LogId) -> Result<bool, ApiError> {
+        Ok(self.pinned()?.contains(&log))
+    }
+
+    /// Has a record's files kept here in full, or not; whether that is a change.
+    pub fn pin(&mut self, log: LogId, pin: bool) -> Result<bool, ApiError> {
+        let mut pinned = self.pinned()?;
+        let changed = if pin {
+            pinned.insert(log)
+        } else {
+            pinned.remove(&log)
+        };
+        if !changed {
+            return Ok(false);
+        }
+        if pinned.len() > MAX_PINNED {
+            return Err(ApiError::failed(format!("{MAX_PINNED} records are pinned already"))
+                .hint("unpin some, or raise `eager_below` in settings.json"));
+        }
+        let ids: Vec<u8> = pinned.iter().flat_map(|log| *log.as_bytes()).collect();
+        self.transact(|_, pending| {
+            pending.batch.meta.push((META_PINNED.to_owned(), ids));
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
     /// Attaches files whose blobs are stored, in one transaction. A file that the record has already, by its bytes, is left out; of each
     /// the id is returned, and whether it is new.
     pub fn attach(
@@ -226,7 +284,7 @@ impl Core {
     }
 
     /// Files of a record as faces show them; which bytes are here is not known to the core.
-    pub(super) fn attachment_views(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
+    pub fn attachment_views(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
         let files = self.attached(log)?;
         Ok(files
             .iter()
@@ -323,6 +381,20 @@ impl Core {
         }
     }
 
+    /// Adds the SHA-256 of files that are in the log.
+    pub fn hash_inline(
+        &mut self,
+        log: LogId,
+        views: &mut [AttachmentView],
+    ) -> Result<(), ApiError> {
+        let inline = |view: &&mut AttachmentView| view.blob.is_empty() && view.erased.is_none();
+        for view in views.iter_mut().filter(inline) {
+            let bytes = self.inline_bytes(log, &view.id)?;
+            view.sha256 = hex(&Sha256::digest(&bytes).into());
+        }
+        Ok(())
+    }
+
     /// Destroys a file for everyone: its entry's payload goes with the next commit, its blobs are named no more.
     pub fn erase(
         &mut self,
@@ -398,7 +470,27 @@ impl Core {
         clinics.filter(|clinic| *clinic != self.me).collect()
     }
 
-    /// Logs that are held, records alone.
+    /// Blobs that this clinic itself attached, with the record of each: nobody else need have them.
+    pub fn own_blobs(&mut self) -> Result<Vec<(LogId, BlobHash)>, ApiError> {
+        let me = self.me;
+        let mut own = Vec::new();
+        for log in self.record_logs() {
+            self.log(log)?;
+            let Some(state) = self.logs.peek(&log) else {
+                continue;
+            };
+            for (entry, blobs) in state.blobs() {
+                let chain = state.entry_meta(entry).map(|meta| meta.chain);
+                let clinic = chain.and_then(|chain| self.rosters.clinic_of(chain));
+                if clinic == Some(me) {
+                    own.extend(blobs.iter().map(|blob| (log, *blob)));
+                }
+            }
+        }
+        Ok(own)
+    }
+
+    /// Records that name blobs.
     pub fn record_logs(&self) -> Vec<LogId> {
         let records = self.logs.summaries().iter();
         records
@@ -434,10 +526,3 @@ fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*bytes).to_hex().to_string()
 }
 
-/// How a blob of these bytes is opened.
-pub fn sealed(key: &salus_vault::BlobKey, len: u64) -> SealedBlob {
-    SealedBlob {
-        key: *key.to_bytes(),
-        len,
-    }
-}

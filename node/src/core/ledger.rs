@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
 use salus_audit::{
-    ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
+    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
     Verdict, verify_signatures,
 };
+use salus_mesh::blobs::BlobStore;
 use salus_mesh::{Ledger, LedgerError};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
+
+use tokio::runtime::Handle;
 
 use super::{Core, LogSummary, Notice, Pending, failure};
 
@@ -28,12 +31,20 @@ const PARALLEL_FROM: usize = 64;
 /// The core as the network sees it.
 pub struct CoreLedger {
     core: Arc<Mutex<Core>>,
+    blobs: Option<(BlobStore, Handle)>,
 }
 
 impl CoreLedger {
     /// Shows a core to the network.
     pub fn new(core: Arc<Mutex<Core>>) -> Self {
-        Self { core }
+        Self { core, blobs: None }
+    }
+
+    /// Serves blobs, too. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn with_blobs(mut self, blobs: BlobStore) -> Self {
+        self.blobs = Some((blobs, Handle::current()));
+        self
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
@@ -86,6 +97,18 @@ impl Ledger for CoreLedger {
     ) -> Result<Loaded, LedgerError> {
         self.with(|core| core.load_for(peer, log, theirs, max_bytes))
             .map_err(|error| failed(&error))
+    }
+
+    fn may_fetch(&self, peer: ClinicId, blob: BlobHash) -> bool {
+        let Some((store, runtime)) = &self.blobs else {
+            return false;
+        };
+        let logs = self.with(|core| core.logs_naming_for(peer, &blob));
+        // An entry may name the blob of another record: the blob itself says whose it is.
+        logs.into_iter().any(|log| {
+            let belongs = crate::attachments::belongs_to(store, blob, log);
+            runtime.block_on(belongs).unwrap_or(false)
+        })
     }
 
     fn commit(

@@ -44,8 +44,9 @@ use salus_sync::Changed;
 use salus_vault::{EpochKey, NodeSecrets, seal_payload};
 use tokio::sync::mpsc;
 
-pub use attachments::{Attached, NewAttachment};
+pub use attachments::{Attached, NewAttachment, What};
 pub use documents::Opened;
+pub use edits::fresh_id;
 pub use import::{Imported, Prepared, Source, ToImport};
 use index::IndexRow;
 pub use ledger::CoreLedger;
