@@ -40,11 +40,7 @@ const MAX_SETTINGS: u32 = 64 << 10;
 const MAX_VAULT: u32 = 16 << 20;
 
 /// Writes everything that this node holds into a new file, which is whole or not there. Work goes on meanwhile.
-pub async fn backup(
-    node: &Arc<Node>,
-    worker: &Worker,
-    path: PathBuf,
-) -> Result<String, ApiError> {
+pub async fn backup(node: &Arc<Node>, worker: &Worker, path: PathBuf) -> Result<String, ApiError> {
     let core = node.core()?;
     if !lock(&core).has_role(&worker.staff, salus_audit::Role::Admin) {
         return Err(ApiError::refused("only an administrator makes backups")
@@ -160,7 +156,14 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
     if folder.is_initialised() || folder.store().exists() {
         return Err(taken());
     }
-    let made = make(options, &folder, &settings, vault, unlocked, (version, &mut input));
+    let made = make(
+        options,
+        &folder,
+        &settings,
+        vault,
+        unlocked,
+        (version, &mut input),
+    );
     if made.is_err() {
         // Whatever is there was made a moment ago, here.
         for path in folder.own_files() {
@@ -177,7 +180,7 @@ fn make(
     settings: &Settings,
     mut vault: VaultFile,
     unlocked: salus_vault::Unlocked,
-    (version, mut input): (u32, &mut dyn Read),
+    (version, mut input): (u32, &mut (dyn Read + Send)),
 ) -> Result<Restored, ApiError> {
     let secrets = &unlocked.secrets;
     let store = Store::restore(&folder.store(), &secrets.storage, &mut input).map_err(|error| {
@@ -192,8 +195,9 @@ fn make(
     })?;
     if version > OLDEST_VERSION {
         attachments::copy_in(folder.root(), input).map_err(|error| {
-            ApiError::failed(format!("{}: {}", options.file.display(), error.message))
-                .hint("the backup is damaged or incomplete, or the disk is full; nothing was restored")
+            ApiError::failed(format!("{}: {}", options.file.display(), error.message)).hint(
+                "the backup is damaged or incomplete, or the disk is full; nothing was restored",
+            )
         })?;
     }
     let (notices, _unheard) = mpsc::unbounded_channel();
@@ -234,10 +238,7 @@ fn make(
     Ok(restored)
 }
 
-fn read_head(
-    input: &mut impl Read,
-    path: &Path,
-) -> Result<(u32, Settings, VaultFile), ApiError> {
+fn read_head(input: &mut impl Read, path: &Path) -> Result<(u32, Settings, VaultFile), ApiError> {
     let not_one = || {
         ApiError::failed(format!("{} is not a backup of salus", path.display()))
             .hint("name a file that `salus backup` wrote")

@@ -258,9 +258,8 @@ async fn may_open(node: &Arc<Node>, who: &Staff) -> Result<(), ApiError> {
 }
 
 fn opens_none() -> ApiError {
-    ApiError::refused("not permitted: this role opens no records").hint(
-        "an auditor reads logs (`salus audit log`), an administrator keeps staff and grants",
-    )
+    ApiError::refused("not permitted: this role opens no records")
+        .hint("an auditor reads logs (`salus audit log`), an administrator keeps staff and grants")
 }
 
 async fn list_attachments(

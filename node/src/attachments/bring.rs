@@ -47,9 +47,7 @@ pub async fn ensure(
         )
         .hint("run `salus node`, or `salus sync`, and try again"));
     };
-    let providers = node
-        .with_core(move |core| Ok(core.holders(log)))
-        .await?;
+    let providers = node.with_core(move |core| Ok(core.holders(log))).await?;
     let wanted = Wanted {
         blob,
         providers,
@@ -152,7 +150,9 @@ pub async fn fetch(
         })
         .await?;
     if let What::Erased { reason } = &file.what {
-        return Err(ApiError::not_found(format!("the file was erased: {reason}")));
+        return Err(ApiError::not_found(format!(
+            "the file was erased: {reason}"
+        )));
     }
     let path = place(&to, &view.name, replace)?;
     let mut brought = Brought::default();
@@ -193,10 +193,10 @@ fn place(to: &Path, name: &str, replace: bool) -> Result<PathBuf, ApiError> {
         to.to_owned()
     };
     match std::fs::symlink_metadata(&path) {
-        Ok(about) if about.is_dir() || (about.is_file() && !replace) => {
-            Err(ApiError::failed(format!("{} is there already", path.display()))
-                .hint("nothing was written; name another place with -o"))
-        }
+        Ok(about) if about.is_dir() || (about.is_file() && !replace) => Err(ApiError::failed(
+            format!("{} is there already", path.display()),
+        )
+        .hint("nothing was written; name another place with -o")),
         _ => Ok(path),
     }
 }

@@ -37,7 +37,7 @@ pub async fn copy_out(
 
 /// Makes the folder of blobs anew from what [`copy_out`] wrote of each, each after its length, and 0 at the end. Must be called on a
 /// thread of a runtime where blocking is allowed.
-pub fn copy_in(data: &Path, mut from: &mut dyn Read) -> Result<(), ApiError> {
+pub fn copy_in(data: &Path, mut from: &mut (dyn Read + Send)) -> Result<(), ApiError> {
     let runtime = Handle::current();
     let cut = |e: std::io::Error| ApiError::failed(format!("the sealed files are cut off: {e}"));
     let mut store: Option<BlobStore> = None;

@@ -27,10 +27,7 @@ pub fn as_json(facts: &Facts, note: Option<&str>, warnings: &[String]) -> String
         put("codec", Some(json!(audio.codec)));
     }
     put("note", note.map(Value::from));
-    put(
-        "warnings",
-        (!warnings.is_empty()).then(|| json!(warnings)),
-    );
+    put("warnings", (!warnings.is_empty()).then(|| json!(warnings)));
     put("dicom", facts.dicom.as_ref().map(dicom));
     Value::Object(all).to_string()
 }

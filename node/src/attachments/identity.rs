@@ -19,7 +19,10 @@ pub fn contradictions(dicom: &DicomFacts, patient: &Patient) -> Vec<String> {
     if let (Some(theirs), false) = (&dicom.patient_given, patient.given.is_empty()) {
         compared += 1;
         let first = theirs.split_whitespace().next().unwrap_or_default();
-        let ours = patient.given.iter().flat_map(|name| name.split_whitespace());
+        let ours = patient
+            .given
+            .iter()
+            .flat_map(|name| name.split_whitespace());
         let family = patient.family.as_deref().unwrap_or_default();
         if !ours.into_iter().any(|name| alike(first, name)) && !alike(first, family) {
             found.push("the given name".to_owned());
@@ -111,7 +114,12 @@ mod tests {
         let told = contradictions(&other, &patient());
         assert_eq!(
             told,
-            ["the family name", "the given name", "the birth date", "the sex"]
+            [
+                "the family name",
+                "the given name",
+                "the birth date",
+                "the sex"
+            ]
         );
         let told = contradictions(&tags("", "", "", "999"), &patient());
         assert_eq!(told, ["the patient id"]);

@@ -86,7 +86,9 @@ pub async fn pin(
     let (log, changed) = node
         .with_core(move |core| {
             if !core.may_view(&me) {
-                return Err(ApiError::refused("not permitted: this role opens no records"));
+                return Err(ApiError::refused(
+                    "not permitted: this role opens no records",
+                ));
             }
             let log = core.patient(&patient)?;
             Ok((log, core.pin(log, pin)?))
@@ -151,9 +153,7 @@ async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), Ap
     } else {
         node.settings.attachments.eager_below
     };
-    let providers = node
-        .with_core(move |core| Ok(core.holders(log)))
-        .await?;
+    let providers = node.with_core(move |core| Ok(core.holders(log))).await?;
     let (mut previews, mut contents) = (Vec::new(), Vec::new());
     for (content, preview) in named {
         let skip = !pinned && lock(&keeper.due).long.contains(&content);

@@ -75,7 +75,10 @@ pub async fn preview(
         let options = DecodeOptions {
             size: Size::Fit(max_side),
             frames: frame.map_or(Frames::Middle, Frames::One),
-            window: window.map_or(Window::File, |(centre, width)| Window::Fixed { centre, width }),
+            window: window.map_or(Window::File, |(centre, width)| Window::Fixed {
+                centre,
+                width,
+            }),
             ..DecodeOptions::default()
         };
         let name = attached.name.clone();
@@ -86,20 +89,23 @@ pub async fn preview(
     let (Some(blob), Some(sealed)) = (small, &attached.preview) else {
         let note = view.facts.get("note").and_then(|note| note.as_str());
         return Ok(PreviewView::None(
-            note.unwrap_or("nothing of this file can be shown here").to_owned(),
+            note.unwrap_or("nothing of this file can be shown here")
+                .to_owned(),
         ));
     };
     if sealed.len > salus_media::MAX_PREVIEW_BYTES as u64 {
-        return Err(ApiError::integrity("the file's preview is larger than previews are"));
+        return Err(ApiError::integrity(
+            "the file's preview is larger than previews are",
+        ));
     }
     let store = node.blobs.get(node).await?;
     let most = sealed_blob_len(sealed.len).unwrap_or(u64::MAX);
     ensure(node, &store, log, blob, most, None).await?;
     let bytes = seal::open_small(&store, log, (blob, sealed)).await?;
     // It was made at another clinic, maybe by nothing that is ours.
-    let preview = Preview::decode(&bytes).map_err(|error| {
-        ApiError::integrity(format!("the file's preview cannot be read: {}", error.reason()))
-            .hint("write the file to disk with `salus fetch` and look at it with another program")
+    let preview = Preview::decode(&bytes).ok_or_else(|| {
+        ApiError::integrity("the file's preview cannot be read")
+        .hint("write the file to disk with `salus fetch` and look at it with another program")
     })?;
     match preview {
         Preview::Picture { png, .. } => {
@@ -110,14 +116,22 @@ pub async fn preview(
             let mut shown = picture(decoded, false, None, None)?;
             if let PreviewView::Picture { frame, window, .. } = &mut shown {
                 let number = |name: &str| view.dicom.as_ref()?.get(name)?.as_f64();
-                let frames = view.dicom.as_ref().and_then(|tags| tags.get("frames")?.as_u64());
-                let frames = frames.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
+                let frames = view
+                    .dicom
+                    .as_ref()
+                    .and_then(|tags| tags.get("frames")?.as_u64());
+                let frames = frames
+                    .and_then(|n| u32::try_from(n).ok())
+                    .unwrap_or(1)
+                    .max(1);
                 *frame = (frames / 2, frames);
                 *window = number("window_centre").zip(number("window_width"));
             }
             Ok(shown)
         }
-        Preview::Waveform { duration_ms, peaks } => Ok(PreviewView::Waveform { duration_ms, peaks }),
+        Preview::Waveform { duration_ms, peaks } => {
+            Ok(PreviewView::Waveform { duration_ms, peaks })
+        }
         Preview::Text { text, whole } => Ok(PreviewView::Text { text, whole }),
     }
 }
@@ -157,7 +171,9 @@ async fn inline(
         return Ok(PreviewView::None(format!("a file of type {mime}")));
     };
     let most = salus_media::MAX_PREVIEW_TEXT;
-    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let end = (0..=most.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
     let shown = text.get(..end.unwrap_or(0)).unwrap_or_default();
     Ok(PreviewView::Text {
         text: shown.to_owned(),

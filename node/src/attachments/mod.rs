@@ -185,7 +185,11 @@ pub async fn attach(
     let mut views = Vec::with_capacity(paths.len());
     for path in &paths {
         let mut view = AttachedView {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into(),
+            file: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into(),
             attachment: None,
             error: None,
             added: false,
@@ -256,11 +260,14 @@ fn item(content: &salus_record::RecordContent, text: &str) -> Result<String, Api
         (Some(id), _) => Ok(id),
         (None, 1) => Ok(found.remove(0)),
         (None, 0) => Err(
-            ApiError::not_found(format!("the record has no item `{text}`"))
-                .hint("`salus patient show PATIENT` shows the ids of reports, encounters and notes"),
+            ApiError::not_found(format!("the record has no item `{text}`")).hint(
+                "`salus patient show PATIENT` shows the ids of reports, encounters and notes",
+            ),
         ),
-        (None, n) => Err(ApiError::usage(format!("{n} items begin with `{text}`"))
-            .hint("give more of the id")),
+        (None, n) => {
+            Err(ApiError::usage(format!("{n} items begin with `{text}`"))
+                .hint("give more of the id"))
+        }
     }
 }
 
@@ -314,7 +321,11 @@ async fn one(
                 "{}: its tags name another person: {} {}",
                 source.name,
                 differs.join(", "),
-                if differs.len() == 1 { "differs" } else { "differ" }
+                if differs.len() == 1 {
+                    "differs"
+                } else {
+                    "differ"
+                }
             );
             if !confirmed {
                 return Err(ApiError::refused(what).hint(
@@ -324,7 +335,12 @@ async fn one(
             warnings.push(format!("{what}; confirmed when it was attached"));
         }
     }
-    if inspected.facts.media.extension_differs(&source.name).is_some() {
+    if inspected
+        .facts
+        .media
+        .extension_differs(&source.name)
+        .is_some()
+    {
         warnings.push(format!(
             "{}: by its content this is {}, whatever its name says",
             source.name,

@@ -7,7 +7,9 @@ use futures_util::{StreamExt, stream};
 use salus_api::ApiError;
 use salus_audit::{BlobHash, LogId, SealedBlob};
 use salus_mesh::blobs::{Added, BlobError, BlobStore};
-use salus_vault::{BLOB_HEAD_BYTES, BlobHead, BlobKey, OpeningWriter, SealingReader, blob_belongs_to};
+use salus_vault::{
+    BLOB_HEAD_BYTES, BlobHead, BlobKey, OpeningWriter, SealingReader, blob_belongs_to,
+};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -106,9 +108,9 @@ pub async fn seal_file(
         Some((piece, taken))
     });
     let added = store.add(taken).await;
-    let read = reading.await.map_err(|_| {
-        ApiError::failed(format!("{name} could not be sealed: an internal error"))
-    })?;
+    let read = reading
+        .await
+        .map_err(|_| ApiError::failed(format!("{name} could not be sealed: an internal error")))?;
     let passed = match (read, &added) {
         (Err(error), _) => return Err(failed(&error)),
         (Ok(sealing), _) => sealing.into_inner().passed().1,
@@ -122,13 +124,12 @@ pub async fn seal_file(
 }
 
 /// Hands over all that a reader gives; the reader is given back. Whoever takes no more has a reason of its own.
-fn read_all<R: Read>(
-    mut reader: R,
-    pieces: &mpsc::Sender<io::Result<Bytes>>,
-) -> io::Result<R> {
+fn read_all<R: Read>(mut reader: R, pieces: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<R> {
     loop {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut reader).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        let read = (&mut reader)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece);
         if let Err(error) = read {
             let told = io::Error::new(error.kind(), error.to_string());
             let _nobody_waits = pieces.blocking_send(Err(told));
@@ -203,8 +204,9 @@ pub async fn belongs_to(store: &BlobStore, blob: BlobHash, log: LogId) -> Result
 pub fn blob_error(error: &BlobError) -> ApiError {
     let message = error.to_string();
     match error {
-        BlobError::Full => ApiError::failed(message)
-            .hint("make room on the disk; nothing was attached or lost"),
+        BlobError::Full => {
+            ApiError::failed(message).hint("make room on the disk; nothing was attached or lost")
+        }
         BlobError::Damaged { .. } => ApiError::integrity(message)
             .hint("`salus doctor --repair` brings it again from another clinic"),
         BlobError::Absent { .. } => ApiError::not_found(message)

@@ -133,9 +133,11 @@ pub enum Command {
     /// Write a file of a record to disk, in the clear; it is brought from another clinic where it is not here
     Fetch(FetchArgs),
     /// Destroy a file of a record, here and wherever the entry reaches
-    #[command(after_help = "Example:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n\
+    #[command(
+        after_help = "Example:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n\
         What the file was, its key and its bytes are destroyed at every clinic that syncs; that there was a file, who attached it\n\
-        and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before.")]
+        and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before."
+    )]
     Erase(EraseArgs),
     /// Export a record
     Export(ExportArgs),

@@ -14,13 +14,9 @@ use super::render;
 use super::session::{Caller, Desk};
 
 /// `salus attach`. Where tags name another person, whoever sits at a terminal is asked.
-pub async fn attach(
-    args: &AttachArgs,
-    caller: &Caller,
-    desk: &Desk<'_>,
-    out: &mut Out,
-) -> Outcome {
-    let paths: Result<Vec<PathBuf>, ApiError> = args.files.iter().map(|file| absolute(file)).collect();
+pub async fn attach(args: &AttachArgs, caller: &Caller, desk: &Desk<'_>, out: &mut Out) -> Outcome {
+    let paths: Result<Vec<PathBuf>, ApiError> =
+        args.files.iter().map(|file| absolute(file)).collect();
     let mut files = Files {
         patient: args.patient.patient.clone(),
         paths: paths?,

@@ -52,12 +52,7 @@ struct Total {
 }
 
 /// Imports all that the arguments name. The exit code is the worst of all files. `confirmed`: tags of another person are no obstacle.
-pub async fn import(
-    args: &ImportArgs,
-    confirmed: bool,
-    caller: &Caller,
-    out: &mut Out,
-) -> Outcome {
+pub async fn import(args: &ImportArgs, confirmed: bool, caller: &Caller, out: &mut Out) -> Outcome {
     let started = std::time::Instant::now();
     let mut exit = Exit::DONE;
     let mut total = Total::default();
@@ -258,7 +253,9 @@ async fn attach(
         };
         let views = files.send(caller, out).await?;
         for attachment in views.iter().filter_map(|view| view.attachment.as_ref()) {
-            let Some(tags) = &attachment.dicom else { continue };
+            let Some(tags) = &attachment.dicom else {
+                continue;
+            };
             let tag = |name: &str| tags.get(name).and_then(|tag| tag.as_str()).unwrap_or("");
             let said = [tag("modality"), tag("study_date"), tag("study_description")];
             let said = said.into_iter().filter(|part| !part.is_empty());
@@ -281,7 +278,11 @@ async fn attach(
             count(known)
         ))?;
         for (said, n) in studies.values() {
-            let said = if said.is_empty() { "without tags" } else { said };
+            let said = if said.is_empty() {
+                "without tags"
+            } else {
+                said
+            };
             out.line(format!("  study {said}: {}", with_plural(*n, "file")))?;
         }
     }
@@ -317,11 +318,10 @@ fn collect(path: &Path, depth: usize, sources: &mut Found) -> Result<(), ApiErro
         } else {
             ".json, .ndjson or .gz file"
         };
-        return Err(ApiError::not_found(format!(
-            "no {wanted} in {}",
-            path.display()
-        ))
-        .hint("name a file itself, whatever it is called, or another folder"));
+        return Err(
+            ApiError::not_found(format!("no {wanted} in {}", path.display()))
+                .hint("name a file itself, whatever it is called, or another folder"),
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use salus_api::{ApiError, AttachmentView, ErrorKind};
 use salus_audit::{
-    Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Right, Role, Scope, SealedBlob,
+    Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Right, Role, Scope,
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -93,16 +93,18 @@ impl Core {
         let role = Role::ALL.iter();
         let mut roles = role.filter(|role| role.may_edit(Scope::Attachment));
         if !roles.any(|role| self.has_role(who, *role)) {
-            return Err(ApiError::refused("not permitted: this role attaches no files")
-                .hint("a physician attaches files; `salus staff list` shows who is one"));
+            return Err(
+                ApiError::refused("not permitted: this role attaches no files")
+                    .hint("a physician attaches files; `salus staff list` shows who is one"),
+            );
         }
         let me = self.me;
         let right = self.log(log)?.right_of(me);
         if right.is_none_or(|right| right < Right::Write) {
-            return Err(
-                ApiError::refused("not permitted: this clinic may not write to the record")
-                    .hint("ask the record's home clinic for a write grant (`salus grants` shows it)"),
-            );
+            return Err(ApiError::refused(
+                "not permitted: this clinic may not write to the record",
+            )
+            .hint("ask the record's home clinic for a write grant (`salus grants` shows it)"));
         }
         Ok(())
     }
@@ -132,8 +134,10 @@ impl Core {
             return Ok(false);
         }
         if pinned.len() > MAX_PINNED {
-            return Err(ApiError::failed(format!("{MAX_PINNED} records are pinned already"))
-                .hint("unpin some, or raise `eager_below` in settings.json"));
+            return Err(
+                ApiError::failed(format!("{MAX_PINNED} records are pinned already"))
+                    .hint("unpin some, or raise `eager_below` in settings.json"),
+            );
         }
         let ids: Vec<u8> = pinned.iter().flat_map(|log| *log.as_bytes()).collect();
         self.transact(|_, pending| {
@@ -525,4 +529,3 @@ fn inflated(packed: &[u8], len: u64) -> Option<Vec<u8>> {
 fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*bytes).to_hex().to_string()
 }
-

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
 use salus_audit::{
-    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
-    Verdict, verify_signatures,
+    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement,
+    Statement, Verdict, verify_signatures,
 };
 use salus_mesh::blobs::BlobStore;
 use salus_mesh::{Ledger, LedgerError};

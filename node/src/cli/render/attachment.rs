@@ -49,7 +49,10 @@ pub fn list(out: &mut Out, files: &[AttachmentView]) -> io::Result<()> {
     }
     let columns = out.form().columns;
     out.lines(table.lines(columns))?;
-    if files.iter().any(|file| !file.available && file.erased.is_none()) {
+    if files
+        .iter()
+        .any(|file| !file.available && file.erased.is_none())
+    {
         out.message("what is not here is brought by `salus fetch PATIENT ID`, or all of it by `salus attachments PATIENT --pin`");
     }
     Ok(())
@@ -82,7 +85,9 @@ pub fn kind(file: &AttachmentView) -> String {
         .unwrap_or(&file.mime);
     let rows = tag("rows").and_then(serde_json::Value::as_u64);
     let columns = tag("columns").and_then(serde_json::Value::as_u64);
-    let size = columns.zip(rows).or_else(|| number("width").zip(number("height")));
+    let size = columns
+        .zip(rows)
+        .or_else(|| number("width").zip(number("height")));
     let mut said = what.to_owned();
     match size {
         Some((width, height)) if width > 0 => said.push_str(&format!(" {width}x{height}")),
