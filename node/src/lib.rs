@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod folder;
 pub mod hostile;
 pub mod imaging;
+pub mod inspect;
 pub mod made_up;
 pub mod network;
 pub mod node;
