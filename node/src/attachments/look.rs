@@ -6,7 +6,7 @@ use std::sync::Arc;
 use salus_api::{ApiError, PreviewView};
 use salus_audit::LogId;
 use salus_imaging::{DecodeOptions, Decoded, Frames, Size, Window};
-use salus_media::{MediaType, Preview};
+use salus_media::Preview;
 use salus_vault::sealed_blob_len;
 
 use super::bring::{bytes_of, ensure};
@@ -105,7 +105,7 @@ pub async fn preview(
     // It was made at another clinic, maybe by nothing that is ours.
     let preview = Preview::decode(&bytes).ok_or_else(|| {
         ApiError::integrity("the file's preview cannot be read")
-        .hint("write the file to disk with `salus fetch` and look at it with another program")
+            .hint("write the file to disk with `salus fetch` and look at it with another program")
     })?;
     match preview {
         Preview::Picture { png, .. } => {
@@ -181,7 +181,3 @@ async fn inline(
     })
 }
 
-/// Whether `Preview` can window a file of this type.
-pub fn has_window(mime: &str) -> bool {
-    MediaType::of_mime(mime) == Some(MediaType::Dicom)
-}
