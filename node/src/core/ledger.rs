@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
-use salus_audit::{BlobHash, 
-    ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
-    Verdict, verify_signatures,
+use salus_audit::{
+    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement,
+    Statement, Verdict, verify_signatures,
 };
 use salus_mesh::{Ledger, LedgerError};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};

@@ -30,6 +30,7 @@ pub use guards::BlobGuard;
 pub use limit::RateLimit;
 pub use many::ManyProgress;
 pub use repair::Repairs;
+pub use salvage::Mended;
 pub use store::{BlobOptions, BlobStore, INLINE_BYTES, Presence, Protect};
 
 pub(crate) use connections::Connections;

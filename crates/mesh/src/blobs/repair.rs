@@ -41,7 +41,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Left {
     pub index_set_aside: Option<(PathBuf, String)>,
     /// Whether there may be files that the index does not know.
-    pub rebuild: bool,
+    pub thorough: bool,
     pub marked: Vec<BlobHash>,
 }
 
@@ -52,17 +52,20 @@ enum Unfit {
     Damaged(String),
 }
 
-pub(crate) fn prepare(folder: &Path) -> Result<Prepared, BlobError> {
+pub(crate) fn prepare(folder: &Path, examined: bool) -> Result<Prepared, BlobError> {
     for path in [folder.to_owned(), marks(folder), salvage(folder)] {
         fs::create_dir_all(&path).map_err(|error| BlobError::io("make", &path, error))?;
     }
     let lock = lock(folder)?;
     empty(&folder.join("temp"));
     let open = folder.join(OPEN);
-    let crashed = open.exists();
+    let thorough = examined || open.exists();
     let index = folder.join(INDEX);
-    let mut left = Left::default();
-    match examine(&index, crashed) {
+    let mut left = Left {
+        thorough,
+        ..Left::default()
+    };
+    match examine(&index, thorough) {
         Ok(()) => {}
         Err(Unfit::InUse) => {
             let folder = folder.to_owned();
@@ -79,7 +82,6 @@ pub(crate) fn prepare(folder: &Path) -> Result<Prepared, BlobError> {
     if !index.exists() {
         move_away(folder)?;
     }
-    left.rebuild = left.index_set_aside.is_some() || !is_empty(&salvage(folder));
     left.marked = marked(folder);
     File::create(&open).map_err(|error| BlobError::io("create", &open, error))?;
     flush_folder(folder)?;
@@ -177,10 +179,6 @@ fn move_away(folder: &Path) -> Result<(), BlobError> {
     Ok(())
 }
 
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
-}
-
 fn marked(folder: &Path) -> Vec<BlobHash> {
     let files = fs::read_dir(marks(folder)).into_iter().flatten().flatten();
     files
@@ -190,16 +188,15 @@ fn marked(folder: &Path) -> Vec<BlobHash> {
 
 impl BlobStore {
     /// Does what is left to do when the index is open.
-    pub(crate) async fn mend(&self, left: Left) -> Result<Repairs, BlobError> {
+    pub(crate) async fn finish(&self, left: Left) -> Result<Repairs, BlobError> {
         self.clean_temp().await?;
         let mut repairs = Repairs::default();
-        if left.rebuild {
-            let index = left
-                .index_set_aside
-                .as_ref()
-                .map(|(path, _)| path.as_path());
-            repairs.recovered = self.salvage(index).await?;
+        if left.thorough {
+            self.set_strangers_aside().await?;
         }
+        let index = left.index_set_aside.as_ref();
+        let index = index.map(|(path, _)| path.as_path());
+        repairs.recovered = self.salvage(index).await?;
         repairs.index_set_aside = left.index_set_aside;
         for blob in left.marked {
             let complete = matches!(self.presence(blob).await?, Presence::Complete { .. });

@@ -14,16 +14,32 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::blob;
-use super::durable::blocking;
+use super::durable::{blocking, part};
 use super::error::BlobError;
 use super::repair::salvage;
-use super::store::BlobStore;
+use super::store::{BlobStore, Presence};
 
 /// iroh-blobs' table of blobs that live in the index.
 const INLINE: TableDefinition<Hash, &[u8]> = TableDefinition::new("inline-data-0");
 
 /// Blobs that were read from the old index and not written to the new one yet.
 const READ_AHEAD: usize = 16;
+
+/// What became of a blob that was looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mended {
+    /// Nothing was the matter.
+    Sound,
+    /// Its bytes are sound, and complete again.
+    Restored,
+    /// It was damaged, and nothing is held of it any more: fetch it again.
+    Dropped,
+}
+
+/// The blob that a file belongs to.
+fn named(path: &Path) -> Option<BlobHash> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
 
 impl BlobStore {
     /// Takes in what is left; how many blobs that was. What does not fit its address is left behind.
@@ -47,9 +63,73 @@ impl BlobStore {
         Ok(recovered)
     }
 
+    /// Moves files aside that the index does not know, to be taken in.
+    pub(crate) async fn set_strangers_aside(&self) -> Result<(), BlobError> {
+        let data = self.inner.folder.join("data");
+        let files = fs::read_dir(&data).map_err(|error| BlobError::io("read", &data, error))?;
+        for file in files {
+            let path = file
+                .map_err(|error| BlobError::io("read", &data, error))?
+                .path();
+            let known = match named(&path) {
+                Some(blob) => self.presence(blob).await? != Presence::Absent,
+                None => false,
+            };
+            if !known {
+                self.set_file_aside(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a data file to those to be taken in; removes what makes sense to an index only.
+    fn set_file_aside(&self, path: &Path) -> Result<(), BlobError> {
+        let is_data = path.extension().is_some_and(|part| part == "data");
+        let done = match path.file_name().filter(|_| is_data) {
+            Some(name) => fs::rename(path, salvage(&self.inner.folder).join(name)),
+            None => fs::remove_file(path),
+        };
+        done.map_err(|error| BlobError::io("move", path, error))
+    }
+
+    /// Verifies a complete blob, and does what can be done about damage: where its data are sound and what belongs to
+    /// them is not, they are taken in again; otherwise what is held of it is dropped, to be fetched again.
+    ///
+    /// # Errors
+    /// When it is not held in full, or in use, or the disk fails.
+    pub async fn mend(&self, blob: BlobHash) -> Result<Mended, BlobError> {
+        match self.verify(blob).await {
+            Ok(_) => return Ok(Mended::Sound),
+            Err(BlobError::Damaged { why, .. }) => {
+                tracing::warn!(%blob, %why, "the bytes of a blob are damaged");
+            }
+            Err(error) => return Err(error),
+        }
+        let data = part(&self.inner.folder, blob, "data");
+        let aside = salvage(&self.inner.folder).join(format!("{blob}.data"));
+        // Where the file system has no links, there must be room for a copy.
+        let linked = fs::hard_link(&data, &aside);
+        let kept = linked
+            .or_else(|_| fs::copy(&data, &aside).map(drop))
+            .is_ok();
+        let dropped = self.discard(blob).await;
+        let restored = match &dropped {
+            Ok(()) if kept => self.salvage_file(&aside).await,
+            _ => Ok(false),
+        };
+        if kept {
+            fs::remove_file(&aside).map_err(|error| BlobError::io("remove", &aside, error))?;
+        }
+        dropped?;
+        Ok(if restored? {
+            Mended::Restored
+        } else {
+            Mended::Dropped
+        })
+    }
+
     async fn salvage_file(&self, path: &Path) -> Result<bool, BlobError> {
-        let name = path.file_stem().and_then(|name| name.to_str());
-        let Some(named) = name.and_then(|name| name.parse::<BlobHash>().ok()) else {
+        let Some(named) = named(path) else {
             return Ok(false);
         };
         let found = {

@@ -3,14 +3,14 @@
 //! iroh-blobs' own accept loop is not used: here only a request for one blob is understood. Requests for many, for the
 //! children of a sequence of hashes, to observe and to push get the answer of a blob that is not held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use iroh::endpoint::{Accepting, Connection, RecvStream, SendStream, VarInt};
+use iroh::endpoint::{Accepting, Connection, RecvStream, SendStream, VarInt, WeakConnectionHandle};
 use iroh::protocol::{AcceptError, ProtocolHandler};
 use iroh_blobs::protocol::{GetRequest, Request};
 use iroh_blobs::provider::{StreamPair, events::EventSender, handle_get};
@@ -29,8 +29,9 @@ use crate::link::Close;
 /// Requests of one clinic that are served at once; streams that one connection may have.
 pub(crate) const REQUESTS: u32 = 32;
 
-/// Connections that one clinic may have for blobs: one is used, and one more stands for a while after a cut.
-const CONNECTIONS: usize = 4;
+/// Connections that one clinic may have for blobs: one is used. After a cut the old one stands for a while; it is closed
+/// when more come, so that nobody is locked out by what is dead.
+const CONNECTIONS: usize = 2;
 
 /// A request: a hash and some ranges. Some 3,000 ranges fit.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -83,7 +84,8 @@ impl Permission {
 /// What one clinic has under way.
 struct Peer {
     requests: Arc<Semaphore>,
-    connections: Vec<Weak<()>>,
+    /// The oldest first.
+    connections: VecDeque<WeakConnectionHandle>,
 }
 
 /// Takes connections of known clinics for blobs, and serves them.
@@ -117,23 +119,28 @@ impl BlobDoor {
         }
     }
 
-    /// A place for one more connection of this clinic, and what its requests share.
-    fn admit(&self, clinic: ClinicId) -> Option<(Arc<()>, Arc<Semaphore>)> {
+    /// Counts one more connection of this clinic; what its requests share.
+    fn admit(&self, clinic: ClinicId, connection: &Connection) -> Arc<Semaphore> {
+        let stands = |connection: &WeakConnectionHandle| {
+            let connection = connection.upgrade();
+            connection.is_some_and(|connection| connection.close_reason().is_none())
+        };
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         peers.retain(|other, peer| {
-            peer.connections.retain(|place| place.strong_count() > 0);
+            peer.connections.retain(stands);
             *other == clinic || !peer.connections.is_empty()
         });
         let peer = peers.entry(clinic).or_insert_with(|| Peer {
             requests: Arc::new(Semaphore::new(REQUESTS as usize)),
-            connections: Vec::new(),
+            connections: VecDeque::new(),
         });
-        if peer.connections.len() >= CONNECTIONS {
-            return None;
+        peer.connections.push_back(connection.weak_handle());
+        while peer.connections.len() > CONNECTIONS {
+            if let Some(oldest) = peer.connections.pop_front().and_then(|old| old.upgrade()) {
+                Close::Duplicate.close(&oldest);
+            }
         }
-        let place = Arc::new(());
-        peer.connections.push(Arc::downgrade(&place));
-        Some((place, peer.requests.clone()))
+        peer.requests.clone()
     }
 
     async fn serve(&self, connection: &Connection, clinic: ClinicId, requests: &Arc<Semaphore>) {
@@ -176,14 +183,13 @@ impl ProtocolHandler for BlobDoor {
             Close::Unknown.close(&connection);
             return Ok(());
         };
-        let admitted = self.gate.admits_call(clinic);
-        let Some((place, requests)) = admitted.then(|| self.admit(clinic)).flatten() else {
+        if !self.gate.admits_call(clinic) {
             Close::TooOften.close(&connection);
             return Ok(());
-        };
+        }
+        let requests = self.admit(clinic, &connection);
         connection.set_max_concurrent_bi_streams(REQUESTS.into());
         self.serve(&connection, clinic, &requests).await;
-        drop(place);
         Ok(())
     }
 }

@@ -38,6 +38,9 @@ pub struct BlobOptions {
     pub protect: Protect,
     /// How often to collect; without it, only when asked to.
     pub collect_every: Option<Duration>,
+    /// Whether to compare every page of the index with its checksum, and every file with the index, as it is done after
+    /// a crash: reads all of the index.
+    pub examine: bool,
 }
 
 impl BlobOptions {
@@ -47,6 +50,7 @@ impl BlobOptions {
             inline_bytes: INLINE_BYTES,
             protect,
             collect_every: None,
+            examine: false,
         }
     }
 }
@@ -112,7 +116,7 @@ impl BlobStore {
     pub async fn open(folder: &Path, options: BlobOptions) -> Result<Self, BlobError> {
         let found = {
             let folder = folder.to_owned();
-            blocking(move || repair::prepare(&folder)).await?
+            blocking(move || repair::prepare(&folder, options.examine)).await?
         };
         let (sweeps, gc) = queue();
         let mut settings = Options::new(folder);
@@ -140,7 +144,7 @@ impl BlobStore {
                 _lock: found.lock,
             }),
         };
-        let repairs = opened.mend(found.left).await?;
+        let repairs = opened.finish(found.left).await?;
         if let Some(inner) = Arc::get_mut(&mut opened.inner) {
             inner.repairs = repairs;
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::super::{clinic, endpoint_id, endpoint_with};
 use super::{Keeper, hash_of, noise, quick};
-use crate::blobs::{BLOBS_ALPN, BlobFetchError, Presence, ProviderError, Wanted};
+use crate::blobs::{BLOBS_ALPN, BlobFetchError, FetchOptions, Presence, ProviderError, Wanted};
 use crate::config::PeerAddress;
 
 /// A clinic's endpoint that answers each request as it likes.
@@ -72,6 +72,16 @@ async fn ask(
     blob: BlobHash,
     max_bytes: u64,
 ) -> (ProviderError, Presence) {
+    ask_with(keeper, liar, blob, max_bytes, &quick()).await
+}
+
+async fn ask_with(
+    keeper: &Keeper,
+    liar: &Liar,
+    blob: BlobHash,
+    max_bytes: u64,
+    options: &FetchOptions,
+) -> (ProviderError, Presence) {
     keeper
         .node
         .ledger
@@ -82,7 +92,7 @@ async fn ask(
         providers: vec![liar.clinic],
         max_bytes,
     };
-    let fetched = keeper.node.mesh.fetch(&wanted, &quick(), None).await;
+    let fetched = keeper.node.mesh.fetch(&wanted, options, None).await;
     let Err(BlobFetchError::Failed { mut tried, .. }) = fetched else {
         panic!("{fetched:?}");
     };
@@ -162,11 +172,15 @@ async fn a_clinic_that_stalls_or_breaks_off_is_left_in_time() {
         tokio::time::sleep(Duration::from_secs(60)).await;
     });
     let (silent, half) = (silent.await, half.await);
+    let impatient = FetchOptions {
+        stall: Duration::from_secs(1),
+        ..quick()
+    };
     for liar in [silent, half] {
         let began = Instant::now();
-        let (error, _) = ask(&keeper, &liar, blob, 1 << 30).await;
+        let (error, _) = ask_with(&keeper, &liar, blob, 1 << 30, &impatient).await;
         assert!(
-            matches!(error, ProviderError::Stalled { after_s: 2 }),
+            matches!(error, ProviderError::Stalled { after_s: 1 }),
             "{error}"
         );
         assert!(began.elapsed() < Duration::from_secs(15));

@@ -1,8 +1,12 @@
 //! Blobs between real endpoints on loopback, each with a folder of its own.
 
+mod damage;
 mod fetching;
 mod hostile;
+mod many;
+mod resuming;
 mod serving;
+mod sharing;
 mod storing;
 
 use std::collections::HashSet;
@@ -109,10 +113,10 @@ fn wanted(blob: BlobHash, from: &[&Keeper]) -> Wanted {
     }
 }
 
-/// Fetches that give up soon.
+/// Fetches that give up soon, and not because the machine is busy.
 fn quick() -> FetchOptions {
     FetchOptions {
-        stall: Duration::from_secs(2),
+        stall: Duration::from_secs(8),
         ..FetchOptions::default()
     }
 }
