@@ -180,4 +180,3 @@ async fn inline(
         whole: shown.len() == text.len(),
     })
 }
-

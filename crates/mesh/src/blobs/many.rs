@@ -1,6 +1,7 @@
 //! Many blobs at once: over one connection to each clinic, several requests on it, and one flush for many.
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -33,16 +34,21 @@ impl Fetcher {
         let began = Instant::now();
         let mut answers = Vec::new();
         answers.resize_with(wanted.len(), || Err(BlobFetchError::Closed));
-        let all = stream::iter(wanted.iter().enumerate());
-        let fetched = all.map(|(at, wanted)| async move {
-            if self.is_small(wanted) {
-                let guard = self.store.guard(wanted.blob).await;
-                let obtained = self.obtain(wanted, options, None).await;
-                (at, obtained, Some(guard))
-            } else {
-                (at, self.fetch(wanted, options, None).await, None)
+        let one = |(at, wanted)| {
+            async move {
+                if self.is_small(wanted) {
+                    let guard = self.store.guard(wanted.blob).await;
+                    let obtained = self.obtain(wanted, options, None).await;
+                    (at, obtained, Some(guard))
+                } else {
+                    (at, self.fetch(wanted, options, None).await, None)
+                }
             }
-        });
+            // Named types: a caller on several threads could not tell that these may move between them.
+            .boxed()
+        };
+        let all: Vec<BoxFuture<'_, _>> = wanted.iter().enumerate().map(one).collect();
+        let fetched = stream::iter(all);
         // One less than a connection has, so that a single fetch finds room beside them.
         let at_once = usize::try_from(REQUESTS).unwrap_or(1) - 1;
         let mut fetched = fetched
