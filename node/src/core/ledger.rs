@@ -137,11 +137,6 @@ impl Ledger for CoreLedger {
         committed.refused += refused;
         Ok(committed)
     }
-
-    fn may_fetch(&self, _: ClinicId, _: BlobHash) -> bool {
-        // No entry names a blob yet, and nothing is served that none names.
-        false
-    }
 }
 
 fn failed(error: &ApiError) -> LedgerError {
