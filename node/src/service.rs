@@ -722,6 +722,10 @@ async fn sync(node: &Arc<Node>, clinic: Option<String>) -> Result<Response, ApiE
     }
     // What arrived is shown from now on: the answer waits for the index.
     while node.with_core(|core| core.digest_dirty(64)).await? > 0 {}
+    if !node.options.daemon {
+        // A daemon brings files in its own time; a command ends now.
+        attachments::catch_up(node).await;
+    }
     Ok(Response::Synced(reports))
 }
 

@@ -77,9 +77,9 @@ fn dicom(tags: &DicomFacts) -> Value {
     }
     // Of the stored samples of all frames.
     if let Some(pixels) = &tags.statistics {
-        all.insert("min".to_owned(), pixels.min.into());
-        all.insert("max".to_owned(), pixels.max.into());
-        all.insert("mean".to_owned(), json!(pixels.mean));
+        all.insert("px_min".to_owned(), pixels.min.into());
+        all.insert("px_max".to_owned(), pixels.max.into());
+        all.insert("px_mean".to_owned(), json!(pixels.mean));
     }
     Value::Object(all)
 }

@@ -131,10 +131,29 @@ pub async fn keep(node: Weak<Node>) {
         } else {
             logs.into_iter().collect()
         };
+        let mut erased = false;
         for log in logs {
+            erased |= node
+                .with_core(move |core| core.has_erasures(log))
+                .await
+                .unwrap_or(false);
             if let Err(error) = look_at(&node, &keeper, log).await {
                 tracing::debug!(%log, %error, "files of a record were not brought");
             }
+        }
+        // Keys and texts went with the entry that erased; the bytes go now.
+        if erased && let Err(error) = super::collect(&node).await {
+            tracing::warn!(%error, "files that were erased could not be removed");
+        }
+    }
+}
+
+/// Brings what is missing of every record now: for a command that ends when it is done.
+pub async fn catch_up(node: &Arc<Node>) {
+    let logs = node.with_core(|core| Ok(core.record_logs())).await;
+    for log in logs.unwrap_or_default() {
+        if let Err(error) = look_at(node, &node.keeper, log).await {
+            tracing::debug!(%log, %error, "files of a record were not brought");
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 pub use bring::{ToFetch, fetch};
 pub use copy::{copy_in, copy_out};
 pub use examine::{all_held, examine};
-pub use keep::{Keeper, Policy, keep, pin};
+pub use keep::{Keeper, Policy, catch_up, keep, pin};
 pub use look::{ToLook, preview};
 pub use seal::{belongs_to, blob_error};
 

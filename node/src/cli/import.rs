@@ -74,14 +74,14 @@ pub async fn import(args: &ImportArgs, confirmed: bool, caller: &Caller, out: &m
     } = found;
     if skipped > 0 {
         let what = with_plural(skipped, "file");
-        out.message(format!("{what} left out: not of a kind that is imported"));
+        out.message(format!("{what} left out: of no kind that is imported, or texts, which are imported where they are named"));
     }
     if let Some(patient) = &args.patient {
         let ended = attach(patient, attachments, confirmed, caller, out).await?;
         exit = exit.worst(ended);
-        if sources.is_empty() && total.failed == 0 {
-            return Ok(exit);
-        }
+    }
+    if sources.is_empty() {
+        return Ok(exit);
     }
     let bytes = sources.iter().map(|s| s.bytes).sum();
     let what = format!("importing {}", with_plural(sources.len() as u64, "file"));
@@ -200,6 +200,8 @@ impl Found {
         let is_fhir = is_importable(path);
         let kind = if is_fhir { None } else { kind(path, bytes)? };
         match (kind, self.files) {
+            // Beside scans lie notes of whoever copied them: a text is attached where it is named.
+            (Some(MediaType::Text), true) if !named => self.skipped += 1,
             (Some(_), true) => self.attachments.push(path.to_owned()),
             // A text that was named may well be FHIR, whatever it is called.
             (Some(kind), false) if named && kind != MediaType::Text => {
@@ -494,22 +496,64 @@ mod tests {
             json,
             ..Form::default()
         });
-        let exit = import(&ImportArgs { paths }, &node(), &mut out).await;
+        let args = ImportArgs {
+            paths,
+            patient: None,
+        };
+        let exit = import(&args, false, &node(), &mut out).await;
         (exit.unwrap(), seen.stdout(), seen.stderr())
     }
 
     #[test]
     fn a_folder_gives_its_fhir_files_in_order_and_no_others() {
         let folder = folder();
-        let mut sources = VecDeque::new();
-        collect(folder.path(), 0, &mut sources).unwrap();
-        let names: Vec<_> = sources
+        let mut found = Found::default();
+        collect(folder.path(), 0, &mut found).unwrap();
+        let names: Vec<_> = found
+            .sources
             .iter()
             .map(|s| s.path.file_name().unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["a.NDJSON", "b.json", "c.json.gz", "d.json"]);
         let empty = tempfile::tempdir().unwrap();
-        assert!(collect(empty.path(), 0, &mut sources).is_err());
+        assert!(collect(empty.path(), 0, &mut found).is_err());
+        assert!(found.attachments.is_empty() && found.skipped == 0);
+    }
+
+    #[test]
+    fn with_a_patient_a_folder_gives_its_scans_too_and_says_what_it_leaves_out() {
+        let folder = folder();
+        std::fs::write(folder.path().join("inner/scan"), dicom()).unwrap();
+        std::fs::write(folder.path().join("tool.bin"), [0, 1, 2]).unwrap();
+        let mut found = Found {
+            files: true,
+            ..Found::default()
+        };
+        collect(folder.path(), 0, &mut found).unwrap();
+        assert_eq!(found.sources.len(), 4);
+        assert_eq!(found.attachments, [folder.path().join("inner/scan")]);
+        assert_eq!(found.skipped, 2);
+        // What is named is not left out.
+        collect(&folder.path().join("notes.txt"), 0, &mut found).unwrap();
+        assert_eq!(found.attachments.len(), 2);
+    }
+
+    #[test]
+    fn a_scan_that_is_nobodys_is_not_imported() {
+        let folder = folder();
+        let path = folder.path().join("scan.json.dcm");
+        std::fs::write(&path, dicom()).unwrap();
+        let error = collect(&path, 0, &mut Found::default()).unwrap_err();
+        assert_eq!(error.kind, salus_api::ErrorKind::Usage);
+        assert!(error.hint.unwrap().contains("--patient"));
+    }
+
+    /// The first bytes of a DICOM file.
+    fn dicom() -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend_from_slice(b"DICM");
+        bytes.extend_from_slice(&[2, 0, 0, 0, b'U', b'L', 4, 0, 0, 0, 0, 0]);
+        bytes
     }
 
     #[tokio::test]

@@ -429,7 +429,7 @@ impl Core {
             core.refresh(log, pending)
         })?;
         Ok(format!(
-            "{name} is erased here; every clinic that this reaches erases it, too"
+            "erased {name} here; every clinic that this reaches erases it, too"
         ))
     }
 
@@ -492,6 +492,11 @@ impl Core {
             }
         }
         Ok(own)
+    }
+
+    /// Whether an erasure that counts is in a record's log.
+    pub fn has_erasures(&mut self, log: LogId) -> Result<bool, ApiError> {
+        Ok(self.log(log)?.erasures().next().is_some())
     }
 
     /// Records that name blobs.

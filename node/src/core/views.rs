@@ -318,6 +318,9 @@ impl Core {
         let Some(entry) = entry else {
             return Ok(vec!["payload is not held".into()]);
         };
+        if meta.kind == Kind::Attach && entry.payload().is_none() {
+            return Ok(vec!["a file, erased since".into()]);
+        }
         if !meta.kind.is_clear() {
             return Ok(match self.open_body(log, &entry) {
                 Ok(Body::Edit { summary, .. }) => vec![summary],
