@@ -1,6 +1,10 @@
 //! Sound: what its header promises, whether the file keeps it, and its outline.
 
 mod decode;
+mod flac;
+mod m4a;
+mod mp3;
+mod ogg;
 mod pcm;
 mod peaks;
 mod wav;
@@ -13,6 +17,9 @@ const MAX_CHANNELS: u16 = 32;
 /// Samples a second of a channel: four times the highest that converters offer.
 const MAX_SAMPLE_RATE: u32 = 3_072_000;
 
+/// Sound that codings add or take at the ends, in milliseconds.
+const PADDING_MS: u64 = 250;
+
 /// What a header says.
 struct Header {
     codec: &'static str,
@@ -22,18 +29,23 @@ struct Header {
     frames: Option<u64>,
     /// What is not decoded here, in words, where that is so.
     undecoded: Option<String>,
+    /// Where in the file a decoder begins.
+    start: usize,
 }
 
 /// What sound a file is that begins so.
 pub(crate) fn kind(head: &[u8]) -> Option<MediaType> {
-    let form = head.get(8..12);
-    let ftyp = head.get(4..8) == Some(b"ftyp");
+    let tags = usize::try_from(mp3::behind_tags(head)).unwrap_or(usize::MAX);
     match head.first_chunk()? {
-        b"RIFF" | b"RF64" | b"BW64" if form == Some(b"WAVE") => Some(MediaType::Wav),
+        b"RIFF" | b"RF64" | b"BW64" if head.get(8..12) == Some(b"WAVE") => Some(MediaType::Wav),
         b"fLaC" => Some(MediaType::Flac),
         b"OggS" => Some(MediaType::Ogg),
-        b"ID3\x02" | b"ID3\x03" | b"ID3\x04" => Some(MediaType::Mp3),
-        _ if ftyp => Some(MediaType::M4a),
+        b"ID3\x02" | b"ID3\x03" | b"ID3\x04" => Some(match head.get(tags..) {
+            Some(behind) if behind.starts_with(b"fLaC") => MediaType::Flac,
+            _ => MediaType::Mp3,
+        }),
+        _ if m4a::is_brand(head) => Some(MediaType::M4a),
+        _ if mp3::begins(head) => Some(MediaType::Mp3),
         _ => None,
     }
 }
@@ -50,7 +62,10 @@ pub(crate) fn inspect(
             data = found;
             header
         }),
-        _ => Err("nothing is known of it"),
+        MediaType::Flac => flac::header(bytes, total_len),
+        MediaType::Mp3 => mp3::header(bytes, total_len),
+        MediaType::Ogg => ogg::header(bytes, total_len),
+        _ => m4a::header(bytes, total_len),
     };
     let header = header.map_err(damaged)?;
     if header.channels == 0 || header.channels > MAX_CHANNELS {
@@ -87,12 +102,31 @@ pub(crate) fn inspect(
             peaks: outline.finish(),
         });
     } else {
+        if let Some(frames) = header.frames {
+            decode::check_length(media, frames, header.channels)?;
+        }
         match decode::decode(media, bytes, &header)? {
             decode::Outcome::Undecoded(what) => {
                 note = Some(format!("{what}: no waveform"));
             }
-            decode::Outcome::Decoded { frames, peaks } => {
-                audio.duration_ms = milliseconds(frames, header.sample_rate);
+            decode::Outcome::Decoded {
+                frames,
+                sample_rate,
+                peaks,
+            } => {
+                let decoded = milliseconds(frames, sample_rate);
+                // What is shorter than it says by more than a tenth, and more than the padding of its coding.
+                let short = |promised: u64, decoded: u64| {
+                    promised / 10 * 9 > decoded.saturating_add(PADDING_MS)
+                };
+                if audio
+                    .duration_ms
+                    .zip(decoded)
+                    .is_some_and(|(p, d)| short(p, d))
+                {
+                    return Err(damaged("its header promises more sound than there is"));
+                }
+                audio.duration_ms = decoded;
                 preview = Some(Preview::Waveform {
                     duration_ms: audio.duration_ms.unwrap_or(0),
                     peaks,

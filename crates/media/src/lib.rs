@@ -36,6 +36,9 @@ mod picture;
 mod preview;
 mod text;
 
+#[cfg(any(test, feature = "test-files"))]
+pub mod test_files;
+
 pub use error::MediaError;
 pub use facts::{AudioFacts, DicomFacts, Facts, MAX_FACT_TEXT, PixelStatistics, WindowFacts};
 pub use inspect::{InspectOptions, Inspected, inspect, needed};

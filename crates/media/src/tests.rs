@@ -2,7 +2,9 @@
 
 mod builders;
 mod dicom_files;
+mod hostile;
 mod kinds;
+mod papers;
 mod pictures;
 mod shared_files;
 mod sounds;

@@ -21,6 +21,8 @@ pub(super) enum Outcome {
     Decoded {
         /// Samples of a channel.
         frames: u64,
+        /// Of what was decoded, which may be less than the header says.
+        sample_rate: u32,
         peaks: Vec<(i8, i8)>,
     },
     /// There is no decoder for it here, in words.
@@ -99,7 +101,7 @@ fn guarded(media: MediaType, bytes: &[u8], header: &Header) -> Result<Outcome, M
         }
         _ => MediaError::damaged(media, "its structure is broken"),
     };
-    let mut reader = open(media, bytes).map_err(broken)?;
+    let mut reader = open(media, bytes.get(header.start..).unwrap_or_default()).map_err(broken)?;
     let (track, coding) = stream(media, reader.tracks())?;
     let mut decoder = match decoder(coding) {
         Ok(decoder) => decoder,
@@ -114,6 +116,7 @@ fn guarded(media: MediaType, bytes: &[u8], header: &Header) -> Result<Outcome, M
     let channels = usize::from(header.channels);
     let mut outline = Outline::new();
     let mut samples = Vec::new();
+    let mut sample_rate = header.sample_rate;
     let mut tolerance = Tolerance::of(media);
     loop {
         let packet = match reader.next_packet() {
@@ -130,13 +133,12 @@ fn guarded(media: MediaType, bytes: &[u8], header: &Header) -> Result<Outcome, M
                 if spec.channels().count() != channels || channels > usize::from(MAX_CHANNELS) {
                     return Err(MediaError::damaged(media, "its channels change"));
                 }
+                sample_rate = spec.rate();
                 tolerance.decoded();
                 samples.clear();
                 sound.copy_to_vec_interleaved::<f32>(&mut samples);
                 outline.add(&samples, channels);
-                if outline.frames().saturating_mul(channels as u64) > MAX_AUDIO_SAMPLES {
-                    return Err(too_long(media));
-                }
+                check_length(media, outline.frames(), header.channels)?;
             }
             Err(Error::Unsupported(_)) if outline.frames() == 0 => {
                 return Ok(Outcome::Undecoded(format!(
@@ -169,16 +171,21 @@ fn guarded(media: MediaType, bytes: &[u8], header: &Header) -> Result<Outcome, M
     }
     Ok(Outcome::Decoded {
         frames,
+        sample_rate,
         peaks: outline.finish(),
     })
 }
 
-fn too_long(media: MediaType) -> MediaError {
-    MediaError::refused(
-        media,
-        format!("holds more than {MAX_AUDIO_SAMPLES} samples"),
-        "cut it into parts of at most 8 hours",
-    )
+/// Refuses sound that is longer than what is decoded.
+pub(super) fn check_length(media: MediaType, frames: u64, channels: u16) -> Result<(), MediaError> {
+    if frames.saturating_mul(u64::from(channels)) > MAX_AUDIO_SAMPLES {
+        return Err(MediaError::refused(
+            media,
+            format!("holds more than {MAX_AUDIO_SAMPLES} samples"),
+            "cut it into parts of at most 8 hours",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether its header counts samples.

@@ -117,6 +117,7 @@ fn described(
         sample_rate,
         channels,
         frames: sample.map(|_| length / block),
+        start: 0,
         undecoded: sample.is_none().then(|| format!("WAV of coding {coding}")),
     };
     Ok((

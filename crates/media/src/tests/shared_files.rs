@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::builders::look_with;
-use crate::{InspectOptions, MediaError};
+use crate::{InspectOptions, MediaError, Preview};
 
 /// Where shared data lie: by environment, or beside the project.
 fn folder(name: &str) -> Option<PathBuf> {
@@ -101,4 +101,49 @@ fn real_dicom_files_say_what_other_programs_read_in_them() {
     }
     assert!(checked >= 20, "{checked} files");
     println!("{checked} files of {}", folder.display());
+}
+
+#[test]
+fn real_recordings_have_a_length_and_an_outline() {
+    let Some(folder) = folder("speech") else {
+        return;
+    };
+    let mut checked = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "flac") {
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let found = look_with(&bytes, &InspectOptions::default()).unwrap();
+        let audio = found.facts.audio.unwrap();
+        let Some(Preview::Waveform { duration_ms, peaks }) = found.preview else {
+            panic!("{}: {:?}", path.display(), found.note);
+        };
+        assert_eq!(audio.duration_ms, Some(duration_ms));
+        assert!(
+            peaks.iter().any(|(low, high)| *high > 10 && *low < -10),
+            "{}",
+            path.display()
+        );
+        // Its checksum is of its samples: no byte of a frame may change.
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 4;
+        assert!(
+            look_with(&changed, &InspectOptions::default()).is_err(),
+            "{}",
+            path.display()
+        );
+        println!(
+            "{}: {duration_ms} ms, {} Hz, {} channels",
+            path.display(),
+            audio.sample_rate,
+            audio.channels
+        );
+        checked += 1;
+        if checked == 2 {
+            break;
+        }
+    }
+    assert!(checked > 0, "no recording in {}", folder.display());
 }
