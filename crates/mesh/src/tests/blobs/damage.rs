@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use salus_audit::BlobHash;
+use tokio::time::{sleep, timeout};
 
+use super::super::SOON;
 use super::{Keeper, needed, noise, open, options, three};
 use crate::blobs::{BlobError, BlobFetchError, BlobStore, Mended, Presence, ProviderError};
 
@@ -54,9 +57,18 @@ async fn a_damaged_file_is_found_not_served_dropped_and_fetched_again() {
     ];
     for (what, damage) in damages {
         damage(a.folder.path(), blob);
-        let found = a.store.verify(blob).await;
+        // A file that was open stays readable until it is closed.
+        let found = timeout(SOON, async {
+            loop {
+                match a.store.verify(blob).await {
+                    Ok(_) => sleep(Duration::from_millis(20)).await,
+                    Err(found) => break found,
+                }
+            }
+        });
+        let found = found.await.unwrap();
         assert!(
-            matches!(found, Err(BlobError::Damaged { .. })),
+            matches!(found, BlobError::Damaged { .. }),
             "{what}: {found:?}"
         );
         let fetched = c.fetch(blob, &[&a]).await;
