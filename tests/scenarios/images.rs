@@ -221,6 +221,55 @@ fn a_model_that_is_not_what_its_manifest_says_is_refused() {
     nobody.fails(1, &["ai", "classify", &picture, "--model", &model]);
 }
 
+#[test]
+fn a_model_is_judged_on_what_it_knows_and_what_it_should_say_nothing_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = nobody(dir.path());
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    for number in 0..3 {
+        let name = format!("{number}.png");
+        for (place, step) in [
+            ("images/head-ct-normal", 3),
+            ("images/hand-xray-normal", 5),
+            ("foreign/boards", 16),
+        ] {
+            let board = |x: u32, y: u32| (x / (step + number) + y / step) % 2 * 200;
+            png(&folder(place).join(&name), 224, board);
+        }
+    }
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let (images, foreign) = (place("images"), place("foreign"));
+    let judged = nobody.json(&[
+        "models",
+        "eval",
+        "imaging",
+        &images,
+        "--foreign-dir",
+        &foreign,
+        "--occlusion",
+    ]);
+    assert_eq!(judged["n"], 3);
+    assert_eq!(judged["left_out"][0], "hand-xray-normal");
+    assert_eq!(judged["foreign"]["kinds"]["boards"]["n"], 3);
+    assert_eq!(judged["foreign"]["all"]["assessed"], 0, "{judged}");
+    // Boards are not assessed, and only what is assessed is shown with a heat map.
+    assert_eq!(judged["metrics"]["refused"], 1.0, "{judged}");
+    assert_eq!(judged["occlusion"]["n"], 0);
+    let text = nobody.ok(&["models", "eval", "imaging", &images, "--foreign"]);
+    for kind in ["landscape", "screenshot", "blank"] {
+        assert!(text.contains(kind), "{text}");
+    }
+    let said = nobody.fails(1, &["models", "eval", "imaging", &foreign]);
+    assert!(
+        said.contains("head-ct-normal") && said.contains("boards"),
+        "{said}"
+    );
+}
+
 /// The bounds lie below what was measured: they tell a broken build from a working one, not one model from a better one.
 #[test]
 fn the_model_is_as_good_as_its_card_says_on_validation_images() {

@@ -108,8 +108,8 @@ pub fn train(request: &Request<'_>, observer: &dyn Observer) -> Result<Trained, 
         fs::create_dir_all(folder).map_err(ModelError::file(folder))?;
     }
     let options = DatasetOptions {
-        categories: None,
         licences: settings.licences,
+        ..DatasetOptions::default()
     };
     let mut dataset = Dataset::open_split(request.images, "train", &options)?;
     let left_out = dataset.left_out;
@@ -543,8 +543,8 @@ fn validate(
     }
     // The folder's own categories may be more than were learnt.
     let options = DatasetOptions {
-        categories: None,
         licences: request.settings.licences,
+        ..DatasetOptions::default()
     };
     let mut dataset = Dataset::open(&folder, &options)?;
     dataset.keep_categories(&manifest.categories);

@@ -93,9 +93,10 @@ pub enum Models {
         name: Option<String>,
     },
     /// Judge a model on labelled images: a folder of category folders
-    #[command(
-        after_help = "Example:\n  salus models eval imaging images/val --confusion confusion.png"
-    )]
+    #[command(after_help = "Examples:\n  \
+        salus models eval imaging images/val --confusion confusion.png\n  \
+        salus models eval imaging images/val --foreign --foreign-dir holiday-pictures --occlusion\n\
+        Folders of categories that the model does not know are left out and named.")]
     Eval(EvalArgs),
     /// Train a model on labelled images; an interrupted run goes on where it stopped
     #[command(after_help = "Examples:\n  \
@@ -130,6 +131,15 @@ pub struct EvalArgs {
     /// Write the confusion of the categories as a picture
     #[arg(long, value_name = "FILE.png")]
     pub confusion: Option<PathBuf>,
+    /// Also count how many images get an answer that should get none: drawn by the program, 13 kinds
+    #[arg(long)]
+    pub foreign: bool,
+    /// The same for the images in this folder's folders, which are named after what they show
+    #[arg(long, value_name = "DIR")]
+    pub foreign_dir: Option<PathBuf>,
+    /// Also cover the hottest and the coldest part of each image's heat map, to see which matters
+    #[arg(long)]
+    pub occlusion: bool,
 }
 
 /// `salus models train`.
