@@ -6,8 +6,6 @@ pub mod confusion;
 pub mod dataset;
 pub mod explain;
 pub mod foreign;
-pub mod fused;
-mod lanes;
 pub mod network;
 pub mod occlusion;
 pub mod ood;

@@ -11,12 +11,12 @@
 //!
 //! Padding is TensorFlow's "SAME": where a stride of 2 meets an even size, nothing before and one pixel behind.
 //! [`Network::forward`] uses nothing but candle's own operations, so that it runs on every device and is what faster
-//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`](super::fused#functions) operations.
+//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`] operations.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
+use salus_kernels::{Activation, fused};
 use serde::{Deserialize, Serialize};
 
-use super::fused::{self, Activation};
 use crate::ModelError;
 use crate::weights::{Tensors, take};
 
