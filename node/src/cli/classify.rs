@@ -15,16 +15,13 @@ use super::output::{Line, Out, Style};
 use super::progress::{Meter, Unit};
 use super::render;
 use super::session::Caller;
+use super::walk::files_below;
 use crate::imaging::{self, Scan};
 use crate::node::blocking;
 use crate::whole_file;
 
 /// Images that are decoded, and then classified, together: enough to keep all processors busy, few enough to show progress.
 const CHUNK: usize = 16;
-/// Folders inside folders that are followed; deeper ones are a loop or a mistake.
-const MAX_FOLDER_DEPTH: usize = 16;
-/// Images of one run; a guess beyond any clinic's archive.
-const MAX_FILES: usize = 1_000_000;
 /// Endings that are taken from a folder. A file that is named itself may be called anything.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm"];
 /// Categories in a line of the CSV file.
@@ -402,11 +399,13 @@ fn write_csv(args: &ClassifyArgs, csv: Option<&str>, out: &mut Out) -> Result<()
     Ok(())
 }
 
-/// The images in a folder and its folders, sorted by path.
+/// The images in a folder and its folders.
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>, ApiError> {
-    let mut found = Vec::new();
-    collect(folder, 0, &mut found)?;
-    found.sort();
+    let is_image = |path: &Path| {
+        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+    };
+    let found = files_below(folder, &is_image)?;
     if found.is_empty() {
         return Err(
             ApiError::not_found(format!("{} holds no images", folder.display())).hint(format!(
@@ -416,28 +415,6 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, ApiError> {
         );
     }
     Ok(found)
-}
-
-fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), ApiError> {
-    if depth > MAX_FOLDER_DEPTH {
-        return Err(ApiError::failed(format!(
-            "{} lies too deep",
-            folder.display()
-        )));
-    }
-    for entry in std::fs::read_dir(folder).map_err(|e| file_error("read", folder, &e))? {
-        let path = entry.map_err(|e| file_error("read", folder, &e))?.path();
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        if path.is_dir() {
-            collect(&path, depth + 1, found)?;
-        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
-            if found.len() >= MAX_FILES {
-                return Err(ApiError::failed(format!("more than {MAX_FILES} images")));
-            }
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

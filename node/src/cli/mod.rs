@@ -32,6 +32,7 @@ mod sync;
 mod table;
 mod text;
 mod time;
+mod walk;
 
 use std::ffi::OsString;
 use std::io::Write;
