@@ -35,6 +35,7 @@
 //! # }
 //! ```
 
+mod bootstrap;
 pub mod calibration;
 mod draws;
 mod error;

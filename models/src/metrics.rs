@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::draws::Draws;
+use crate::bootstrap::{grouped, intervals};
 
 /// Bins of the expected calibration error.
 const ECE_BINS: usize = 15;
-/// Bootstrap rounds for the confidence intervals.
-const ROUNDS: usize = 1000;
 
 /// One judged image.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,20 +114,6 @@ pub struct Evaluation {
     pub categories: Vec<String>,
     /// `confusion[truth][said]` images.
     pub confusion: Vec<Vec<usize>>,
-}
-
-/// What `models eval` prints as JSON: an [`Evaluation`] with whose it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EvalReport {
-    /// The model's name.
-    pub model: String,
-    /// Its version.
-    pub version: String,
-    /// BLAKE3 of its weights, in hex.
-    pub weights: String,
-    /// All numbers, beside the names above.
-    #[serde(flatten)]
-    pub evaluation: Evaluation,
 }
 
 /// The first two words of a category: body part and modality.
@@ -343,42 +327,15 @@ fn auroc(judged: &[&Judged], categories: usize) -> Option<f64> {
 }
 
 fn by_group<'a>(judged: &[&'a Judged]) -> Vec<Vec<&'a Judged>> {
-    let mut groups: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
-    for one in judged {
-        groups.entry(&one.group).or_default().push(one);
-    }
-    groups.into_values().collect()
+    grouped(judged.iter().map(|one| (one.group.as_str(), *one)))
 }
 
-/// The 2.5th and 97.5th percentile of each number over samples of as many groups, drawn with replacement.
 fn bootstrap(
     judged: &[&Judged],
     seed: u64,
     numbers: &dyn Fn(&[&Judged]) -> Vec<f64>,
 ) -> Vec<(f64, f64)> {
-    let groups = by_group(judged);
-    let mut draws = Draws::new(seed, "bootstrap", &[]);
-    let mut rounds: Vec<Vec<f64>> = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        let sample: Vec<&Judged> = (0..groups.len())
-            .flat_map(|_| groups[draws.below(groups.len())].iter().copied())
-            .collect();
-        rounds.push(numbers(&sample));
-    }
-    let width = rounds.first().map_or(0, Vec::len);
-    (0..width)
-        .map(|number| {
-            let values: Vec<f64> = rounds
-                .iter()
-                .map(|round| round[number])
-                .filter(|value| value.is_finite())
-                .collect();
-            (
-                crate::calibration::quantile(&values, 0.025),
-                crate::calibration::quantile(&values, 0.975),
-            )
-        })
-        .collect()
+    intervals(&by_group(judged), seed, numbers)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use salus_api::{
     ApiError, ClassifiedView, ErrorKind, Inference, InferenceOutput, InputName, ModelName,
     PictureView,
 };
-use salus_imaging::{DecodeOptions, Format, HeatMap, ImageError, Picture, overlay};
+use salus_imaging::{DecodeOptions, Format, Frames, HeatMap, ImageError, Picture, overlay};
 use salus_models::ModelError;
 use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
 use salus_models::manifest::Manifest;
@@ -86,7 +86,7 @@ pub fn open(named: Option<&Path>, data_dir: Option<&Path>) -> Result<Classifier,
         .map_err(|error| model_error(&error))
 }
 
-/// An image file that was read and decoded for a classifier.
+/// A picture of a file that was read and decoded for a classifier.
 pub struct Scan {
     /// The file's name without folders.
     pub name: String,
@@ -96,34 +96,80 @@ pub struct Scan {
     pub hash: blake3::Hash,
     /// Grey levels, as large as the classifier wants them.
     pub levels: Vec<u8>,
-    bytes: Vec<u8>,
+    /// Which frame this is, of a file with several.
+    pub frame: Option<Frame>,
+    bytes: Arc<[u8]>,
+}
+
+/// A frame of a file with several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// From 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+    /// Why this one, in words.
+    pub why: &'static str,
+}
+
+impl std::fmt::Display for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, of, why } = self;
+        write!(f, "frame {number} of {of}, {why}")
+    }
 }
 
 impl Scan {
-    /// Reads and decodes a file for this classifier.
+    /// Reads a file and decodes it for this classifier; of several frames the one in the middle.
     pub fn read(path: &Path, manifest: &Manifest) -> Result<Self, ApiError> {
+        Self::frames(path, manifest, Frames::Middle)?
+            .pop()
+            .ok_or_else(|| ApiError::failed(format!("{} holds no picture", path.display())))
+    }
+
+    /// Reads a file and decodes every frame; at least one.
+    pub fn read_all(path: &Path, manifest: &Manifest) -> Result<Vec<Self>, ApiError> {
+        Self::frames(path, manifest, Frames::All)
+    }
+
+    fn frames(path: &Path, manifest: &Manifest, frames: Frames) -> Result<Vec<Self>, ApiError> {
         let bytes = read_bounded(path, salus_imaging::MAX_FILE_BYTES as u64)?;
         let side = u32::try_from(manifest.preprocessing.side).unwrap_or(u32::MAX);
-        let mut decoded = decode(&bytes, &DecodeOptions::classifier(side, side), path)?;
-        let picture = decoded.pictures.pop();
-        let levels = picture
-            .map(Picture::into_grey)
-            .map(|p| p.pixels.bytes().to_vec());
+        let options = DecodeOptions {
+            frames,
+            ..DecodeOptions::classifier(side, side)
+        };
+        let decoded = decode(&bytes, &options, path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Self {
-            name: name.into_owned(),
-            format: decoded.format,
-            hash: blake3::hash(&bytes),
-            levels: levels.unwrap_or_default(),
-            bytes,
-        })
+        let hash = blake3::hash(&bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        let of = decoded.frames;
+        let frame = |index: u32| Frame {
+            number: index + 1,
+            of,
+            why: "the one in the middle",
+        };
+        let first = if frames == Frames::All { 0 } else { of / 2 };
+        let pictures = (first..).zip(decoded.pictures);
+        Ok(pictures
+            .map(|(index, picture)| Self {
+                name: name.clone().into_owned(),
+                format: decoded.format,
+                hash,
+                levels: picture.into_grey().pixels.bytes().to_vec(),
+                frame: (of > 1).then(|| frame(index)),
+                bytes: Arc::clone(&bytes),
+            })
+            .collect())
     }
 
     /// The picture itself, in grey, with its longer side at most so many pixels.
     fn picture(&self, max_side: u32) -> Result<Picture, ApiError> {
+        let index = |frame: Frame| Frames::One(frame.number - 1);
         let options = DecodeOptions {
             grey: true,
             scans_only: true,
+            frames: self.frame.map_or(Frames::Middle, index),
             ..DecodeOptions::preview(max_side)
         };
         let mut decoded = decode(&self.bytes, &options, Path::new(&self.name))?;
@@ -131,12 +177,6 @@ impl Scan {
             .pictures
             .pop()
             .ok_or_else(|| ApiError::failed(format!("{} holds no picture", self.name)))
-    }
-
-    /// Drops the file's bytes where no picture is wanted any more.
-    pub fn without_bytes(mut self) -> Self {
-        self.bytes = Vec::new();
-        self
     }
 }
 
@@ -211,6 +251,11 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
+/// How far the picture lies from the training images, as a multiple of the distance from which on nothing is said.
+pub fn distance(manifest: &Manifest, said: &Classification) -> f64 {
+    said.distance.score / manifest.thresholds.distance
+}
+
 /// What was said, as it goes into a record's log.
 pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inference {
     let outputs = said.top.iter().take(TOLD).map(|ranked| InferenceOutput {
@@ -219,6 +264,8 @@ pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inf
         p: Some(ranked.p),
         note: manifest.unreliable.get(&ranked.label).cloned(),
     });
+    let frame = scan.frame.map(|frame| frame.to_string());
+    let why = doubt(said).map(str::to_owned).into_iter().chain(frame);
     Inference {
         component: NAME.to_owned(),
         model: ModelName {
@@ -233,8 +280,8 @@ pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inf
         },
         outputs: outputs.collect(),
         uncertain: said.uncertain(),
-        distance: Some(said.distance.score / manifest.thresholds.distance),
-        explanation: doubt(said).unwrap_or_default().to_owned(),
+        distance: Some(distance(manifest, said)),
+        explanation: why.collect::<Vec<_>>().join("; "),
     }
 }
 

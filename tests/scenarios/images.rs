@@ -19,7 +19,7 @@ fn nobody(root: &Path) -> Clinic {
 }
 
 /// A picture of no scanner: levels by a rule.
-fn png(path: &Path, side: u32, level: impl Fn(u32, u32) -> u32) -> String {
+pub fn png(path: &Path, side: u32, level: impl Fn(u32, u32) -> u32) -> String {
     let places = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
     let levels = places.map(|(x, y)| u8::try_from(level(x, y) % 256).unwrap());
     let picture = Picture::grey(side, side, levels.collect()).unwrap();
@@ -219,6 +219,167 @@ fn a_model_that_is_not_what_its_manifest_says_is_refused() {
     nobody.fails(4, &["ai", "classify", &picture, "--model", &model]);
     fs::write(folder.join("manifest.json"), b"{}").unwrap();
     nobody.fails(1, &["ai", "classify", &picture, "--model", &model]);
+}
+
+#[test]
+fn a_model_is_judged_on_what_it_knows_and_what_it_should_say_nothing_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = nobody(dir.path());
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    for number in 0..3 {
+        let name = format!("{number}.png");
+        for (place, step) in [
+            ("images/head-ct-normal", 3),
+            ("images/hand-xray-normal", 5),
+            ("foreign/boards", 16),
+        ] {
+            let board = |x: u32, y: u32| (x / (step + number) + y / step) % 2 * 200;
+            png(&folder(place).join(&name), 224, board);
+        }
+    }
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let (images, foreign) = (place("images"), place("foreign"));
+    let judged = nobody.json(&[
+        "models",
+        "eval",
+        "imaging",
+        &images,
+        "--foreign-dir",
+        &foreign,
+        "--occlusion",
+    ]);
+    assert_eq!(judged["n"], 3);
+    assert_eq!(judged["left_out"][0], "hand-xray-normal");
+    assert_eq!(judged["foreign"]["kinds"]["boards"]["n"], 3);
+    assert_eq!(judged["foreign"]["all"]["assessed"], 0, "{judged}");
+    // Boards are not assessed, and only what is assessed is shown with a heat map.
+    assert_eq!(judged["metrics"]["refused"], 1.0, "{judged}");
+    assert_eq!(judged["occlusion"]["n"], 0);
+    let text = nobody.ok(&["models", "eval", "imaging", &images, "--foreign"]);
+    for kind in ["landscape", "screenshot", "blank"] {
+        assert!(text.contains(kind), "{text}");
+    }
+    let said = nobody.fails(1, &["models", "eval", "imaging", &foreign]);
+    assert!(
+        said.contains("head-ct-normal") && said.contains("boards"),
+        "{said}"
+    );
+}
+
+/// An uncompressed DICOM file (explicit VR, little endian) of 8-bit frames of 64 x 64 pixels.
+fn dicom(path: &Path, frames: u32, level: impl Fn(u32, u32, u32) -> u32) -> String {
+    let mut file = vec![0; 128];
+    file.extend(b"DICM");
+    let mut element = |group: u16, number: u16, vr: &[u8; 2], value: &[u8]| {
+        let mut value = value.to_vec();
+        if value.len() % 2 == 1 {
+            value.push(if vr == b"UI" { 0 } else { b' ' });
+        }
+        file.extend(group.to_le_bytes());
+        file.extend(number.to_le_bytes());
+        file.extend(vr);
+        if vr == b"OB" {
+            file.extend([0, 0]);
+            file.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        } else {
+            file.extend(u16::try_from(value.len()).unwrap().to_le_bytes());
+        }
+        file.extend(value);
+    };
+    let short = |value: u16| value.to_le_bytes();
+    element(0x0002, 0x0010, b"UI", b"1.2.840.10008.1.2.1");
+    element(0x0008, 0x0060, b"CS", b"OT");
+    element(0x0028, 0x0002, b"US", &short(1));
+    element(0x0028, 0x0004, b"CS", b"MONOCHROME2");
+    element(0x0028, 0x0008, b"IS", frames.to_string().as_bytes());
+    for (number, value) in [
+        (0x0010, 64),
+        (0x0011, 64),
+        (0x0100, 8),
+        (0x0101, 8),
+        (0x0102, 7),
+        (0x0103, 0),
+    ] {
+        element(0x0028, number, b"US", &short(value));
+    }
+    let places =
+        (0..frames).flat_map(|f| (0..64 * 64).map(move |place| (f, place % 64, place / 64)));
+    let levels = places.map(|(frame, x, y)| u8::try_from(level(frame, x, y) % 256).unwrap());
+    element(0x7fe0, 0x0010, b"OB", &levels.collect::<Vec<_>>());
+    fs::write(path, file).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn of_several_frames_the_middle_one_or_each_is_classified() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = nobody(dir.path());
+    // All blank but the last, which is a board: each for its own reason nothing to be assessed.
+    let board = |frame: u32, x: u32, y: u32| match frame {
+        4 => (x / 8 + y / 8) % 2 * 200,
+        _ => 30 * frame,
+    };
+    let loops = dicom(&dir.path().join("loop.dcm"), 5, board);
+    let middle = nobody.json(&["ai", "classify", &loops]);
+    assert_eq!(middle["frame"], 3);
+    assert_eq!(middle["frame_count"], 5);
+    assert!(middle["frames"].is_null(), "{middle}");
+    assert_eq!(middle["uncertain"], true);
+    let every = nobody.json(&["ai", "classify", &loops, "--frames", "all"]);
+    let frames = every["frames"].as_array().unwrap();
+    assert_eq!(frames.len(), 5);
+    for (number, frame) in (1..).zip(frames) {
+        assert_eq!(frame["frame"], number);
+        assert_eq!(frame["uncertain"], true, "{frame}");
+        let blank = frame["why"].as_str().unwrap().contains("blank");
+        assert_eq!(blank, number < 5, "{frame}");
+    }
+    // None is assessed: the one in the middle answers, as it does alone.
+    assert_eq!(every["frame"], 3);
+    assert_eq!(every["top"], middle["top"]);
+    let text = nobody.ok(&["ai", "classify", &loops, "--frames", "all"]);
+    assert!(
+        text.contains("* frame    3") && text.contains("frame    5"),
+        "{text}"
+    );
+    // A heat map is of the frame that answers; a file of one frame is as before.
+    let heat = dir.path().join("heat.png");
+    let heat = heat.display().to_string();
+    nobody.ok(&[
+        "ai",
+        "classify",
+        &loops,
+        "--frames",
+        "all",
+        "--heatmap",
+        &heat,
+    ]);
+    assert!(fs::read(&heat).unwrap().starts_with(b"\x89PNG"));
+    let still = dicom(&dir.path().join("still.dcm"), 1, board);
+    let said = nobody.json(&["ai", "classify", &still, "--frames", "all"]);
+    assert!(
+        said["frame"].is_null() && said["frames"].is_null(),
+        "{said}"
+    );
+    // In a folder and as CSV: a line for each frame, of which one answers.
+    fs::remove_file(&heat).unwrap();
+    let folder = dir.path().display().to_string();
+    assert_eq!(
+        nobody
+            .lines(&["ai", "classify", &folder, "--frames", "all"])
+            .len(),
+        2
+    );
+    let csv = nobody.ok(&["ai", "classify", &folder, "--frames", "all", "--csv", "-"]);
+    assert_eq!(csv.lines().count(), 1 + 5 + 1, "{csv}");
+    assert_eq!(
+        csv.lines().filter(|line| line.ends_with(",true")).count(),
+        2
+    );
 }
 
 /// The bounds lie below what was measured: they tell a broken build from a working one, not one model from a better one.

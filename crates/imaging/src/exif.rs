@@ -104,13 +104,7 @@ impl Orientation {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn exif(value: u8) -> Vec<u8> {
-        let mut bytes = b"II*\0\x08\0\0\0\x02\0".to_vec();
-        bytes.extend([0x0f, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend([0x12, 1, 3, 0, 1, 0, 0, 0, value, 0, 0, 0]);
-        bytes
-    }
+    use crate::tests::builders::directory;
 
     #[test]
     fn each_orientation_turns_as_the_standard_shows() {
@@ -132,6 +126,9 @@ mod tests {
             assert_eq!(turned.width, width, "orientation {value}");
         }
         assert_eq!(Orientation::of_exif(b"no exif"), Orientation::of_tag(1));
-        assert_eq!(Orientation::of_exif(&exif(200)), Orientation::of_tag(1));
+        assert_eq!(
+            Orientation::of_exif(&directory(200)),
+            Orientation::of_tag(1)
+        );
     }
 }

@@ -111,31 +111,25 @@ impl<'a> Ifd<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn little(value: u8) -> Vec<u8> {
-        let mut bytes = b"II*\0\x08\0\0\0\x02\0".to_vec();
-        bytes.extend([0x0f, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend([0x12, 1, 3, 0, 1, 0, 0, 0, value, 0, 0, 0]);
-        bytes
-    }
+    use crate::tests::builders::directory;
 
     #[test]
     fn a_tag_is_found_in_both_byte_orders() {
         let number = |tiff: &[u8]| Ifd::first(tiff)?.number(0x0112);
-        assert_eq!(number(&little(6)), Some(6));
+        assert_eq!(number(&directory(6)), Some(6));
         let mut big = b"MM\0*\0\0\0\x08\0\x01".to_vec();
         big.extend([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 8, 0, 0]);
         assert_eq!(number(&big), Some(8));
-        for end in 0..little(6).len() - 3 {
-            assert_eq!(number(&little(6)[..end]), None);
+        for end in 0..directory(6).len() - 3 {
+            assert_eq!(number(&directory(6)[..end]), None);
         }
     }
 
     #[test]
     fn a_chain_of_directories_that_never_ends_is_not_followed_for_ever() {
-        let mut turning = little(1);
+        let mut turning = directory(1);
         turning.extend(8_u32.to_le_bytes());
         assert_eq!(Ifd::first(&turning).map(Ifd::pages), Some(MAX_PAGES));
-        assert_eq!(Ifd::first(&little(1)).map(Ifd::pages), Some(1));
+        assert_eq!(Ifd::first(&directory(1)).map(Ifd::pages), Some(1));
     }
 }

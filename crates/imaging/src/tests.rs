@@ -1,6 +1,6 @@
 //! Whole files, made here, through the front door.
 
-mod builders;
+pub(crate) mod builders;
 mod dicom_files;
 mod hostile;
 mod shared_files;

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | MobileNetV2 as one operation: blocked activations, packed weights, each block fused | imaging | [`MobileNetV2`] |
 //! | a dense layer with packed weights, bias, residual and activation fused | transformers | [`Linear`] |
-//! | depthwise 3x3 and 1x1 convolutions, bias and ReLU6, *with gradients* on plain tensors | training | [`depthwise3x3`], [`conv1x1`], [`bias_relu6`] |
+//! | its convolutions with bias and ReLU6 fused, *with gradients*, on channels-last maps | training | [`fused`] |
 //!
 //! Not here: files, formats, what a model is for. A network's description in plain operations belongs to the crate that
 //! trains it; what is here takes the same tensors by the same names.
@@ -49,14 +49,15 @@
 mod buffer;
 mod depthwise;
 mod error;
+pub mod fused;
 mod gemm;
 mod level;
 mod linear;
 mod mobilenet;
 mod network;
 mod peak;
+mod same;
 mod team;
-mod train;
 mod vector;
 
 #[cfg(test)]
@@ -68,4 +69,3 @@ pub use level::Level;
 pub use linear::Linear;
 pub use mobilenet::{Config, Features, MobileNetV2};
 pub use peak::peak_flops;
-pub use train::{bias_relu6, conv1x1, depthwise3x3, same_padding};

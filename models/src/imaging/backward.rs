@@ -5,8 +5,9 @@
 //! of a step. The head and the loss stay with candle.
 
 use candle_core::{Result as TensorResult, Tensor};
+use salus_kernels::Activation;
+use salus_kernels::fused::{self, Gradients, dense_gradients, depthwise_gradients};
 
-use super::fused::{self, Activation, Gradients, dense_gradients, depthwise_gradients};
 use super::network::{BLOCKS, Block, Convolution, Network};
 use crate::weights::Tensors;
 

@@ -134,11 +134,9 @@ impl Classifier {
         let mut tensors = weights::parse(weights)?;
         let usual = Distances::take(&mut tensors, &manifest.usual, manifest.categories.len())?;
         let architecture = manifest.architecture;
-        let network = Network::new(architecture, tensors.clone())?;
-        let head = (
-            network.head_weight().to_vec2()?,
-            network.head_bias().to_vec1()?,
-        );
+        architecture.check()?;
+        architecture.refuse_others(&tensors)?;
+        let head = architecture.head(&tensors)?;
         let preprocessing = manifest.preprocessing;
         // The kernels' network gives the means of blocks' results, not those of the stem (block 0).
         let packed = !usual.blocks().contains(&0)
@@ -155,7 +153,7 @@ impl Classifier {
                 .map_err(|error| ModelError::Weights(error.to_string()))?;
             Engine::Packed(Box::new(packed))
         } else {
-            Engine::Fused(Box::new(network))
+            Engine::Fused(Box::new(Network::new(architecture, tensors)?))
         };
         Ok(Classifier {
             manifest,

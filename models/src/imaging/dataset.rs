@@ -90,6 +90,8 @@ pub struct DatasetOptions {
     pub categories: Option<Vec<String>>,
     /// Which images to leave out.
     pub licences: LicencePolicy,
+    /// Leave out the folders that are named after none of the categories, instead of refusing them.
+    pub known_only: bool,
 }
 
 /// Labelled images, not yet decoded.
@@ -101,6 +103,8 @@ pub struct Dataset {
     pub items: Vec<Item>,
     /// How many were left out because of their licence.
     pub left_out: usize,
+    /// Folders that were left out because they are named after none of the categories.
+    pub others: Vec<String>,
 }
 
 /// A file that gave no picture.
@@ -142,13 +146,18 @@ impl Dataset {
         let labels = Labels::find(folder)?;
         let mut items = Vec::new();
         let mut left_out = 0;
+        let mut others = Vec::new();
         for (name, path) in &folders {
-            let category = categories.iter().position(|c| c == name).ok_or_else(|| {
-                ModelError::Dataset(format!(
+            let Some(category) = categories.iter().position(|c| c == name) else {
+                if options.known_only {
+                    others.push(name.clone());
+                    continue;
+                }
+                return Err(ModelError::Dataset(format!(
                     "the folder {name:?} is none of the categories: {}",
                     categories.join(", ")
-                ))
-            })?;
+                )));
+            };
             for file in files(path)? {
                 let label = labels.as_ref().and_then(|labels| labels.of(&file));
                 let licence = label.and_then(|label| label.licence.clone());
@@ -171,16 +180,19 @@ impl Dataset {
             }
         }
         if items.is_empty() {
-            return Err(ModelError::Dataset(format!(
-                "{} holds no images: expected are folders named after categories, with files ending in {}{}",
+            let mut error = format!(
+                "{} holds no images: expected are folders named after categories, with files ending in {}",
                 folder.display(),
-                ENDINGS.join(", "),
-                if left_out > 0 {
-                    format!("; {left_out} were left out because of their licence")
-                } else {
-                    String::new()
-                }
-            )));
+                ENDINGS.join(", ")
+            );
+            if left_out > 0 {
+                error += &format!("; {left_out} were left out because of their licence");
+            }
+            if !others.is_empty() {
+                let (others, known) = (others.join(", "), categories.join(", "));
+                error += &format!("; of the categories {known} none is among the folders {others}");
+            }
+            return Err(ModelError::Dataset(error));
         }
         if items.len() > MAX_IMAGES {
             return Err(ModelError::Dataset(format!(
@@ -192,7 +204,22 @@ impl Dataset {
             categories,
             items,
             left_out,
+            others,
         })
+    }
+
+    /// Lists the images below `folder`, whose folders are named after whatever their images are.
+    ///
+    /// # Errors
+    ///
+    /// A folder that cannot be read or holds no images.
+    pub fn open_kinds(folder: &Path) -> Result<Self, ModelError> {
+        let categories = category_folders(folder)?.into_keys().collect();
+        let options = DatasetOptions {
+            categories: Some(categories),
+            ..DatasetOptions::default()
+        };
+        Dataset::open(folder, &options)
     }
 
     /// Lists the images of one split: `folder/split` where that exists, else `folder` itself if it holds category

@@ -29,17 +29,51 @@ impl Heat {
             .collect()
     }
 
-    /// Row and column of the place that speaks most for the category.
-    pub fn hottest(&self) -> (usize, usize) {
-        let mut best = 0;
-        for (place, value) in self.values.iter().enumerate() {
-            if *value > self.values[best] {
-                best = place;
-            }
-        }
-        let side = self.side.max(1);
-        (best / side, best % side)
+    /// All squares of `side` x `side` places, the hottest first; of equals the upper left one.
+    pub fn regions(&self, side: usize) -> Vec<Region> {
+        let side = side.clamp(1, self.side.max(1));
+        let starts = self.side.saturating_sub(side) + usize::from(self.side > 0);
+        let mut regions: Vec<Region> = (0..starts * starts)
+            .map(|start| {
+                let (row, column) = (start / starts, start % starts);
+                let rows = (row..row + side).map(|row| row * self.side + column);
+                let heat = rows
+                    .flat_map(|from| &self.values[from..from + side])
+                    .sum::<f32>();
+                let part = |places: usize| places as f32 / self.side as f32;
+                Region {
+                    heat,
+                    square: Square {
+                        top: part(row),
+                        left: part(column),
+                        side: part(side),
+                    },
+                }
+            })
+            .collect();
+        regions.sort_by(|a, b| b.heat.total_cmp(&a.heat));
+        regions
     }
+}
+
+/// A square of a picture, in parts of the picture's side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Square {
+    /// From the top.
+    pub top: f32,
+    /// From the left.
+    pub left: f32,
+    /// Its own side.
+    pub side: f32,
+}
+
+/// A square of places of a heat map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// What its places say together, in logits.
+    pub heat: f32,
+    /// Where it is.
+    pub square: Square,
 }
 
 impl Classifier {
@@ -102,8 +136,8 @@ impl Classifier {
         Ok(fine)
     }
 
-    /// How much a category's logit falls when a square of the picture is covered by the picture's mean level. `row` and
-    /// `column` are its centre, `size` its side, all in parts of the picture's side.
+    /// How much a category's logit falls when a square of the picture is covered by the picture's mean level, for each of
+    /// these squares.
     ///
     /// # Errors
     ///
@@ -112,29 +146,45 @@ impl Classifier {
         &self,
         levels: &[u8],
         category: usize,
-        (row, column): (f32, f32),
-        size: f32,
-    ) -> Result<f32, ModelError> {
+        squares: &[Square],
+    ) -> Result<Vec<f32>, ModelError> {
         if category >= self.manifest().categories.len() {
             return Err(ModelError::Settings(format!(
                 "there is no category of index {category}"
             )));
         }
         let side = self.manifest().preprocessing.side;
-        let sum: usize = levels.iter().map(|level| usize::from(*level)).sum();
-        let mean = u8::try_from(sum / levels.len().max(1)).unwrap_or(u8::MAX);
-        let mut covered = levels.to_vec();
-        for (place, level) in covered.iter_mut().enumerate() {
-            let y = ((place / side) as f32 + 0.5) / side as f32;
-            let x = ((place % side) as f32 + 0.5) / side as f32;
-            if (y - row).abs() <= size / 2.0 && (x - column).abs() <= size / 2.0 {
-                *level = mean;
-            }
-        }
-        let features = self.features(&[levels, &covered])?;
-        let logit = |view: usize| self.logits(&features.embeddings[view])[category];
-        Ok(logit(0) - logit(1))
+        let covered: Vec<Vec<u8>> = squares
+            .iter()
+            .map(|square| with_covered(levels, side, *square))
+            .collect();
+        let views: Vec<&[u8]> = std::iter::once(levels)
+            .chain(covered.iter().map(Vec::as_slice))
+            .collect();
+        let features = self.features(&views)?;
+        let mut logits = features
+            .embeddings
+            .iter()
+            .map(|embedding| self.logits(embedding)[category]);
+        let whole = logits.next().unwrap_or_default();
+        Ok(logits.map(|covered| whole - covered).collect())
     }
+}
+
+fn with_covered(levels: &[u8], side: usize, square: Square) -> Vec<u8> {
+    let sum: usize = levels.iter().map(|level| usize::from(*level)).sum();
+    let mean = u8::try_from(sum / levels.len().max(1)).unwrap_or(u8::MAX);
+    let inside = |at: usize, from: f32| {
+        let at = (at as f32 + 0.5) / side as f32;
+        at >= from && at < from + square.side
+    };
+    let mut covered = levels.to_vec();
+    for (place, level) in covered.iter_mut().enumerate() {
+        if inside(place / side, square.top) && inside(place % side, square.left) {
+            *level = mean;
+        }
+    }
+    covered
 }
 
 /// The picture moved by `by` pixels so that a place of the map looks further down or up, right or left; the border's

@@ -11,12 +11,12 @@
 //!
 //! Padding is TensorFlow's "SAME": where a stride of 2 meets an even size, nothing before and one pixel behind.
 //! [`Network::forward`] uses nothing but candle's own operations, so that it runs on every device and is what faster
-//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`](super::fused#functions) operations.
+//! paths are compared with; [`Network::forward_fused`] is the same function on [`fused`] operations.
 
 use candle_core::{Device, Result as TensorResult, Tensor};
+use salus_kernels::{Activation, fused};
 use serde::{Deserialize, Serialize};
 
-use super::fused::{self, Activation};
 use crate::ModelError;
 use crate::weights::{Tensors, take};
 
@@ -33,6 +33,9 @@ const GROUPS: [(usize, usize, usize, usize); 7] = [
 
 /// How many blocks there are between the stem and the last convolution.
 pub const BLOCKS: usize = 17;
+
+const HEAD_WEIGHT: &str = "classifier.1.weight";
+const HEAD_BIAS: &str = "classifier.1.bias";
 
 /// The size of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,11 +148,40 @@ impl Architecture {
             [self.embedding_len(), self.scaled(320), 1, 1],
         );
         all.push((
-            "classifier.1.weight".to_owned(),
+            HEAD_WEIGHT.to_owned(),
             vec![self.categories, self.embedding_len()],
         ));
-        all.push(("classifier.1.bias".to_owned(), vec![self.categories]));
+        all.push((HEAD_BIAS.to_owned(), vec![self.categories]));
         all
+    }
+
+    /// Refuses tensors that are none of [`Architecture::tensors`].
+    ///
+    /// # Errors
+    ///
+    /// The first such tensor.
+    pub fn refuse_others(&self, tensors: &Tensors) -> Result<(), ModelError> {
+        let known = self.tensors();
+        let is_known = |name: &String| known.iter().any(|(known, _)| known == name);
+        match tensors.keys().find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(name) => Err(ModelError::Weights(format!(
+                "{name} is no tensor of this network"
+            ))),
+        }
+    }
+
+    /// The head as numbers: weights `[categories][embedding]` and bias `[categories]`.
+    ///
+    /// # Errors
+    ///
+    /// Tensors that are missing or of another shape.
+    pub fn head(&self, tensors: &Tensors) -> Result<(Vec<Vec<f32>>, Vec<f32>), ModelError> {
+        let mut tensors = tensors.clone();
+        let shape = [self.categories, self.embedding_len()];
+        let weight = take(&mut tensors, HEAD_WEIGHT, &shape)?;
+        let bias = take(&mut tensors, HEAD_BIAS, &shape[..1])?;
+        Ok((weight.to_vec2()?, bias.to_vec1()?))
     }
 }
 
@@ -338,13 +370,8 @@ impl Network {
     ///
     /// Tensors that are missing, too many, or of another shape.
     pub fn new(architecture: Architecture, mut tensors: Tensors) -> Result<Self, ModelError> {
-        let network = Network::take(architecture, &mut tensors)?;
-        match tensors.keys().next() {
-            None => Ok(network),
-            Some(name) => Err(ModelError::Weights(format!(
-                "{name} is no tensor of this network"
-            ))),
-        }
+        architecture.refuse_others(&tensors)?;
+        Network::take(architecture, &mut tensors)
     }
 
     /// As [`Network::new`], leaving the tensors that are not the network's.
@@ -384,12 +411,8 @@ impl Network {
                 "features.18.0",
                 [embedding, architecture.scaled(320), 1, 1],
             )?,
-            head_weight: take(
-                tensors,
-                "classifier.1.weight",
-                &[architecture.categories, embedding],
-            )?,
-            head_bias: take(tensors, "classifier.1.bias", &[architecture.categories])?,
+            head_weight: take(tensors, HEAD_WEIGHT, &[architecture.categories, embedding])?,
+            head_bias: take(tensors, HEAD_BIAS, &[architecture.categories])?,
         })
     }
 

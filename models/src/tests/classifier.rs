@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::weights::parse;
 
 /// Waves and blots under noise: no two alike, none without structure.
-fn square(number: u64, side: usize) -> Vec<u8> {
+pub fn square(number: u64, side: usize) -> Vec<u8> {
     let mut draws = Draws::new(7, "square", &[number]);
     let (down, across) = (draws.between(3.0, 40.0), draws.between(3.0, 40.0));
     let (row, column) = (draws.between(0.2, 0.8), draws.between(0.2, 0.8));

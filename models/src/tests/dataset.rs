@@ -141,3 +141,32 @@ fn folders_that_hold_no_images_are_refused_with_what_is_expected() {
         said(Dataset::open(&folder.path().join("val"), &other)).contains("none of the categories")
     );
 }
+
+#[test]
+fn folders_of_other_categories_are_left_out_where_that_is_asked_and_name_kinds_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    write_images(folder.path(), 2, 0);
+    let two = DatasetOptions {
+        categories: Some(vec![KINDS[2].to_owned(), KINDS[0].to_owned()]),
+        known_only: true,
+        ..DatasetOptions::default()
+    };
+    let some = Dataset::open(folder.path(), &two).unwrap();
+    assert_eq!(some.counts(), [2, 2]);
+    assert_eq!(some.others, [KINDS[1]]);
+    let none = DatasetOptions {
+        categories: Some(vec!["other".to_owned()]),
+        ..two
+    };
+    let error = Dataset::open(folder.path(), &none).unwrap_err().to_string();
+    assert!(
+        error.contains("other") && error.contains(KINDS[1]),
+        "{error}"
+    );
+
+    // A list of categories beside the folders is none of kinds.
+    fs::write(folder.path().join("categories.txt"), "other\n").unwrap();
+    let kinds = Dataset::open_kinds(folder.path()).unwrap();
+    assert_eq!(kinds.categories, KINDS);
+    assert_eq!(kinds.counts(), [2; 3]);
+}

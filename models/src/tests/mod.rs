@@ -2,7 +2,9 @@
 
 mod classifier;
 mod dataset;
+mod foreign;
 mod network;
+mod occlusion;
 mod registry;
 mod training;
 

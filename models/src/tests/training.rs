@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{KINDS, SIDE, base, picture, quick, write_images};
 use crate::ModelError;
 use crate::imaging::classifier::{Classifier, ClassifyOptions, Doubt};
+use crate::imaging::explain::Square;
 use crate::imaging::preprocess::square;
 use crate::imaging::train::{Event, Observer, Request, Silent, TrainSettings, Trained, train};
 use crate::registry::Entry;
@@ -184,13 +185,16 @@ fn heat_adds_up(classifier: &Classifier, category: usize) {
             .all(|value| (0.0..=1.0).contains(value))
     );
     assert!(classifier.heat(&said, 99).is_err());
-    assert!(classifier.covered(&levels, 99, (0.5, 0.5), 0.3).is_err());
-    let nothing = classifier
-        .covered(&levels, category, (0.5, 0.5), 0.0)
+    let part = |side| Square {
+        top: 0.0,
+        left: 0.0,
+        side,
+    };
+    assert!(classifier.covered(&levels, 99, &[part(0.3)]).is_err());
+    let falls = classifier
+        .covered(&levels, category, &[part(0.0), part(1.0)])
         .unwrap();
-    let all = classifier
-        .covered(&levels, category, (0.5, 0.5), 1.0)
-        .unwrap();
+    let (nothing, all) = (falls[0], falls[1]);
     assert!(nothing.abs() < 1e-4 && all.abs() > 1e-2, "{nothing} {all}");
 }
 

@@ -16,7 +16,8 @@ pub use add::{
     ObservationArgs, ProcedureArgs,
 };
 pub use ai::{
-    Ai, ClassifyArgs, EvalArgs, FindImages, Images, Licence, ModelName, Models, TrainArgs,
+    Ai, ClassifyArgs, EvalArgs, FindImages, FrameChoice, Images, Licence, ModelName, Models,
+    TrainArgs,
 };
 pub use values::{Color, Form, Grantable, Network, Sex, StaffRole, StoppableKind};
 

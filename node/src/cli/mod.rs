@@ -33,6 +33,7 @@ mod sync;
 mod table;
 mod text;
 mod time;
+mod walk;
 
 use std::ffi::OsString;
 use std::io::Write;

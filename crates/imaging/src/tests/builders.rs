@@ -6,6 +6,14 @@ use tiff::encoder::{TiffEncoder, colortype};
 
 use crate::{DecodeOptions, Decoded, ImageError, decode};
 
+/// A TIFF directory, little endian, as Exif has it: a maker's name, and an orientation.
+pub(crate) fn directory(orientation: u8) -> Vec<u8> {
+    let mut bytes = b"II*\0\x08\0\0\0\x02\0".to_vec();
+    bytes.extend([0x0f, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend([0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
+    bytes
+}
+
 pub(super) fn plainly(bytes: &[u8]) -> Result<Decoded, ImageError> {
     decode(bytes, &DecodeOptions::default())
 }

@@ -26,8 +26,8 @@ use self::worker::Worker;
 use crate::buffer::{Buffer, Span};
 use crate::depthwise::PackedDepthwise;
 use crate::gemm::{Gemm, Left, Packed, Target};
+use crate::same::same;
 use crate::team::Phases;
-use crate::train::plane::same;
 use crate::vector::BLOCK;
 
 /// Height and width in pixels.

@@ -1,7 +1,7 @@
 //! A block of the network with the numbers that follow from its sizes.
 
 use super::{Block, Expand, Size};
-use crate::train::plane::same;
+use crate::same::same;
 use crate::vector::BLOCK;
 
 /// Pixels of a framed group up to which a block is split by channels: 16 x 16, so that the group's map (32 KiB with AVX-512)

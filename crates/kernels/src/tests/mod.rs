@@ -1,9 +1,9 @@
 //! Every kernel against plain candle operations.
 
+mod fused;
 mod kernels;
 mod network;
 mod team;
-mod train;
 
 use candle_core::{Device, Tensor};
 
@@ -40,4 +40,15 @@ pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f32 {
             worst.max(difference)
         }
     }) / scale
+}
+
+/// `x` `[N,C,H,W]` with the zeros around it that TensorFlow's "SAME" gives a 3x3 kernel of this stride: of an odd number
+/// of zeros, the larger half behind.
+pub(crate) fn same_padding(x: &Tensor, stride: usize) -> Tensor {
+    let padded = |x: &Tensor, dim: usize| {
+        let size = x.dim(dim).unwrap();
+        let zeros = ((size.div_ceil(stride) - 1) * stride + 3).saturating_sub(size);
+        x.pad_with_zeros(dim, zeros / 2, zeros - zeros / 2).unwrap()
+    };
+    padded(&padded(x, 2), 3)
 }

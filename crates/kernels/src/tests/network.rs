@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Module, Tensor};
 
-use super::{difference, numbers, tensor};
+use super::{difference, numbers, same_padding, tensor};
 use crate::mobilenet::{Architecture, MOBILENET_V2};
 use crate::network::Size;
-use crate::{Config, KernelError, Level, MobileNetV2, same_padding};
+use crate::{Config, KernelError, Level, MobileNetV2};
 
 /// Small, with what the large one has: odd sizes, a channel count that is not a multiple of 16, a panel of one block.
 const SMALL: Architecture = Architecture {
@@ -97,7 +97,7 @@ fn plain_maps(
             &tensors[&format!("{name}.bias")],
         );
         let padded = if weight.dims()[2] == 3 {
-            same_padding(x, stride).unwrap()
+            same_padding(x, stride)
         } else {
             x.clone()
         };

@@ -13,6 +13,8 @@
 //! at most. The same seed, images and base give the same bits on the same machine.
 
 mod augment;
+mod base;
+mod facts;
 mod fit;
 mod folds;
 mod lbfgs;
@@ -20,13 +22,15 @@ mod observer;
 mod optimizer;
 mod pipeline;
 mod refit;
+mod run;
 mod settings;
 mod trunk;
 
 pub use augment::Augmentation;
+pub use base::{BaseWeights, random_base};
 pub use fit::EpochReport;
 pub use observer::{Event, Observer, Silent};
 pub use optimizer::OptimizerSettings;
-pub use pipeline::{BaseWeights, Request, Trained, random_base, train};
+pub use pipeline::{Request, Trained, train};
 pub use refit::Refit;
 pub use settings::{Stage, TrainSettings};

@@ -14,6 +14,7 @@ pub enum Ai {
         salus ai classify chest.png\n  \
         salus ai classify chest.dcm --heatmap why.png\n  \
         salus ai classify scans/ --csv answers.csv\n  \
+        salus ai classify volume.dcm --frames all\n  \
         salus ai classify chest.png --patient 7224e8\n\
         PNG, JPEG, TIFF and DICOM, known by their content. An image unlike those that the model was trained on is not\n\
         assessed. Without --patient nothing is kept, and no clinic is needed; with it, each answer is a signed entry of\n\
@@ -72,12 +73,25 @@ pub struct ClassifyArgs {
     /// Write one line an image as CSV; `-` for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub csv: Option<PathBuf>,
+    /// Which frames of a DICOM file with several
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub frames: FrameChoice,
     /// Also look at the mirror image, and average: twice the time
     #[arg(long)]
     pub mirror: bool,
     /// Use the model in this folder
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+}
+
+/// Which frames of a file are classified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FrameChoice {
+    /// The one in the middle
+    #[default]
+    Middle,
+    /// Each; the most certain that is assessed answers for the file, and is right less often than its probability says
+    All,
 }
 
 /// `salus models`.
@@ -93,9 +107,10 @@ pub enum Models {
         name: Option<String>,
     },
     /// Judge a model on labelled images: a folder of category folders
-    #[command(
-        after_help = "Example:\n  salus models eval imaging images/val --confusion confusion.png"
-    )]
+    #[command(after_help = "Examples:\n  \
+        salus models eval imaging images/val --confusion confusion.png\n  \
+        salus models eval imaging images/val --foreign --foreign-dir holiday-pictures --occlusion\n\
+        Folders of categories that the model does not know are left out and named.")]
     Eval(EvalArgs),
     /// Train a model on labelled images; an interrupted run goes on where it stopped
     #[command(after_help = "Examples:\n  \
@@ -130,6 +145,15 @@ pub struct EvalArgs {
     /// Write the confusion of the categories as a picture
     #[arg(long, value_name = "FILE.png")]
     pub confusion: Option<PathBuf>,
+    /// Also count how many images get an answer that should get none: drawn by the program, 13 kinds
+    #[arg(long)]
+    pub foreign: bool,
+    /// The same for the images in this folder's folders, which are named after what they show
+    #[arg(long, value_name = "DIR")]
+    pub foreign_dir: Option<PathBuf>,
+    /// Also cover the hottest and the coldest part of each image's heat map, to see which matters
+    #[arg(long)]
+    pub occlusion: bool,
 }
 
 /// `salus models train`.

@@ -1,94 +1,10 @@
-//! The loops of [`fused`](super::fused) over vectors of whatever width the processor has (AVX-512, AVX2, NEON, or one).
+//! The loops of [`fused`](super) over vectors of whatever width the processor has (AVX-512, AVX2, NEON, or one).
 //!
 //! Channels lie next to each other; what is left of them behind the last whole vector is done one by one.
 
 use pulp::{Simd, WithSimd};
 
-/// Where the taps of a 3x3 convolution fall on a map, under TensorFlow's "SAME" padding.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Taps {
-    pub height: usize,
-    pub width: usize,
-    pub channels: usize,
-    pub out_height: usize,
-    pub out_width: usize,
-    stride: usize,
-    top: usize,
-    left: usize,
-}
-
-impl Taps {
-    pub fn new(height: usize, width: usize, channels: usize, stride: usize) -> Self {
-        let out = |size: usize| size.div_ceil(stride);
-        let before = |size: usize| {
-            let needed = (out(size).max(1) - 1) * stride + 3;
-            needed.saturating_sub(size) / 2
-        };
-        Taps {
-            height,
-            width,
-            channels,
-            out_height: out(height),
-            out_width: out(width),
-            stride,
-            top: before(height),
-            left: before(width),
-        }
-    }
-
-    /// Values of one image's input.
-    pub fn in_len(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Values of one image's output.
-    pub fn out_len(&self) -> usize {
-        self.out_height * self.out_width * self.channels
-    }
-
-    /// The taps of the output at (`y`, `x`) that lie on the map: tap 0 to 8 and input pixel. The count comes second.
-    #[inline(always)]
-    fn reads(&self, y: usize, x: usize) -> ([(usize, usize); 9], usize) {
-        let mut found = [(0, 0); 9];
-        let mut count = 0;
-        for i in 0..3 {
-            let row = (y * self.stride + i).wrapping_sub(self.top);
-            if row >= self.height {
-                continue;
-            }
-            for j in 0..3 {
-                let column = (x * self.stride + j).wrapping_sub(self.left);
-                if column < self.width {
-                    found[count] = (i * 3 + j, row * self.width + column);
-                    count += 1;
-                }
-            }
-        }
-        (found, count)
-    }
-
-    /// The outputs that the input at (`y`, `x`) goes into: tap 0 to 8 and output pixel. The count comes second.
-    #[inline(always)]
-    fn feeds(&self, y: usize, x: usize) -> ([(usize, usize); 9], usize) {
-        let mut found = [(0, 0); 9];
-        let mut count = 0;
-        for i in 0..3 {
-            let row = (y + self.top).wrapping_sub(i);
-            if row >= self.out_height * self.stride || !row.is_multiple_of(self.stride) {
-                continue;
-            }
-            for j in 0..3 {
-                let column = (x + self.left).wrapping_sub(j);
-                if column < self.out_width * self.stride && column.is_multiple_of(self.stride) {
-                    let pixel = row / self.stride * self.out_width + column / self.stride;
-                    found[count] = (i * 3 + j, pixel);
-                    count += 1;
-                }
-            }
-        }
-        (found, count)
-    }
-}
+use super::taps::Taps;
 
 /// Pixel `index` of a map.
 #[inline(always)]
