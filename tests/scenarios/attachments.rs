@@ -221,7 +221,7 @@ fn a_scan_of_another_person_is_refused_unless_that_is_confirmed_and_logged() {
     // A folder is imported, each file by itself.
     let folder = dir.path().join("study");
     std::fs::create_dir(&folder).unwrap();
-    dicom(&folder, "1", "Okafor^Ada", "19800229");
+    dicom(&folder, "1", "OKAFOR^ADA", "19800229");
     dicom(&folder, "2", "Smith^John", "19700101");
     std::fs::write(folder.join("README"), "text").unwrap();
     let said = a.fails(3, &["import", text(&folder), "--patient", &id]);

@@ -419,6 +419,22 @@ impl Core {
             ))
             .hint("correct the items themselves; files that were attached can be erased"));
         }
+        let (me, chain) = (self.me, self.chain_id());
+        let right = self.log(log)?.right_of(me);
+        let mut roles = Role::ALL.iter().filter(|role| role.may_erase());
+        if !roles.any(|role| self.has_role(who, *role)) {
+            return Err(
+                ApiError::refused("not permitted: this role erases no files")
+                    .hint("a physician or an administrator does"),
+            );
+        }
+        let own = file.meta.chain == chain && right.is_some_and(|right| right >= Right::Write);
+        if right != Some(Right::Home) && !own {
+            return Err(ApiError::refused(format!(
+                "not permitted: {name} was attached by another clinic, and this one is not the record's home"
+            ))
+            .hint("ask the record's home clinic (`salus grants PATIENT` shows it), or who attached it"));
+        }
         let control = Control::Erase {
             entries: vec![file.meta.hash],
             reason,
