@@ -287,6 +287,9 @@ impl Node {
         let mesh = Mesh::start(config, Arc::new(ledger))
             .await
             .map_err(crate::network::mesh_error)?;
+        let rate = self.settings.attachments.bytes_per_s;
+        mesh.serve_limit().set(rate);
+        self.blobs.limit(rate);
         let mesh = Arc::new(mesh);
         tokio::spawn(crate::network::listen(
             Arc::downgrade(self),

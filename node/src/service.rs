@@ -144,6 +144,14 @@ async fn answer(
             clinic,
             right,
         } => grant(node, who, patient, clinic, right).await,
+        Request::ClassifyAttachment {
+            patient,
+            attachment,
+        } => {
+            may_open(node, &who).await?;
+            let view = attachments::classify(node, &who, patient, attachment).await?;
+            Ok(Response::Classified(Box::new(view)))
+        }
         Request::Classify { path, patient } => classify(node, who, path, patient).await,
         Request::Attach {
             patient,

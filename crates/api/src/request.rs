@@ -252,6 +252,14 @@ pub enum Request {
         /// Whose image it is, if that is to be noted.
         patient: Option<String>,
     },
+    /// Has the image model look at a file of a record where it is kept, and writes what it says into the record's log as a
+    /// suggestion. → `Classified`
+    ClassifyAttachment {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+    },
     /// Writes what a model said into a record's log, as a suggestion. → `Added`, with the suggestion's id
     Infer {
         /// Whose record.

@@ -5,6 +5,7 @@
 //! then, so that neither is ever without the other.
 
 mod bring;
+mod classify;
 mod copy;
 mod examine;
 mod facts;
@@ -15,6 +16,7 @@ mod seal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use salus_api::{ApiError, AttachedView, AttachmentView, Progress, Reply};
 use salus_audit::{Attachment, LogId};
@@ -24,6 +26,7 @@ use salus_record::Patient;
 use tokio::sync::mpsc;
 
 pub use bring::{ToFetch, fetch};
+pub use classify::classify;
 pub use copy::{copy_in, copy_out};
 pub use examine::{all_held, examine};
 pub use keep::{Keeper, Policy, catch_up, keep, pin};
@@ -36,6 +39,8 @@ use crate::node::{Node, blocking, lock};
 
 /// The folder of blobs, in the data folder.
 const FOLDER: &str = "blobs";
+/// How often bytes are removed that no record names: what a process left that was killed while it attached.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Files that are attached in one go, at most.
 pub const MAX_AT_ONCE: usize = 1_024;
 /// Progress is told after so many bytes: about a hundred times for a file of 1 GiB.
@@ -65,7 +70,11 @@ impl Blobs {
             Some(named.into_iter().collect())
         };
         let folder = folder(node.folder.root());
-        let store = BlobStore::open(&folder, BlobOptions::new(Arc::new(protect)));
+        let options = BlobOptions {
+            collect_every: Some(COLLECT_EVERY),
+            ..BlobOptions::new(Arc::new(protect))
+        };
+        let store = BlobStore::open(&folder, options);
         let store = store.await.map_err(|error| blob_error(&error))?;
         if let Some((aside, why)) = &store.repairs().index_set_aside {
             tracing::warn!(%why, aside = %aside.display(), "the index of blobs was made anew from the files");
@@ -77,6 +86,11 @@ impl Blobs {
     /// The store, where it is open.
     pub async fn if_open(&self) -> Option<BlobStore> {
         self.store.lock().await.clone()
+    }
+
+    /// Has at most so many bytes a second taken.
+    pub fn limit(&self, bytes_per_s: Option<u64>) {
+        self.limit.set(bytes_per_s);
     }
 
     /// Lets go of the folder.
@@ -212,6 +226,7 @@ pub async fn attach(
         }
         views.push(view);
     }
+    let writer = who.clone();
     let (who, log) = (who.clone(), owner.log);
     let written = node
         .with_core(move |core| {
@@ -226,12 +241,21 @@ pub async fn attach(
         .await?;
     // From here on the entries name the blobs.
     drop(guards);
+    let record = owner.log.to_string();
     let attached = views.iter_mut().filter(|view| view.error.is_none());
     for (view, (attachment, added)) in attached.zip(written) {
         view.added = added;
         view.attachment = attachment;
-        if let Some(attachment) = &mut view.attachment {
-            fill_in(&store, attachment).await;
+        let Some(attachment) = &mut view.attachment else {
+            continue;
+        };
+        fill_in(&store, attachment).await;
+        if added && node.settings.attachments.classify && is_picture(&attachment.mime) {
+            let said = classify(node, &writer, record.clone(), attachment.id.clone()).await;
+            if let Err(error) = said {
+                view.warnings
+                    .push(format!("not classified: {}", error.message));
+            }
         }
     }
     Ok(views)

@@ -263,6 +263,7 @@ fn image_as_json(image: &ImageView) -> Object {
         .with("suggestion", &image.suggestion)
         .with("clinic", &image.clinic)
         .with("time_ms", image.time_ms)
+        .with("attachment", &image.attachment)
 }
 
 #[cfg(test)]
@@ -423,6 +424,7 @@ pub mod tests {
             model: "mobilenet 1.0".into(),
             clinic: "North Clinic".into(),
             time_ms: 1_795_347_575_123,
+            attachment: None,
         };
         let found = ImagesView {
             images: vec![image],
