@@ -82,6 +82,11 @@ pub fn inspect(
         MediaType::Pdf => pdf::inspect(bytes, total_len)?,
         MediaType::Text => text::inspect(bytes, total_len)?,
     };
+    // A preview is missing for a reason, and that is said.
+    let note = match &preview {
+        Some(_) => None,
+        None => Some(note.unwrap_or_else(|| "no preview could be made".to_owned())),
+    };
     Ok(Inspected {
         facts,
         preview,

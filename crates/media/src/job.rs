@@ -180,7 +180,7 @@ fn read_done(input: &mut Reader<'_>) -> Option<Inspected> {
         bytes => Some(Preview::decode(bytes)?),
     };
     let fits = match &preview {
-        None => true,
+        None => note.is_some(),
         Some(Preview::Picture { .. }) => facts.media.is_picture(),
         Some(Preview::Waveform { .. }) => facts.media.is_audio(),
         Some(Preview::Text { .. }) => facts.media == MediaType::Text,

@@ -94,7 +94,7 @@ fn an_answer_is_read_as_strictly_as_a_file() {
     }
     for answer in &answers {
         for end in 0..answer.len() {
-            // What is left without its preview is an answer, and so is a shorter text; a picture is checked when it is decoded.
+            // A shorter text is an answer, too, and a picture is checked when it is decoded.
             match crate::read_response(&answer[..end]) {
                 Ok(found) => assert!(!matches!(found.preview, Some(Preview::Waveform { .. }))),
                 Err(error) => assert_eq!(error, MediaError::Job),
