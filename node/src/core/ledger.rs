@@ -455,6 +455,13 @@ impl Core {
             all.extend(self.unproven.remove(log).unwrap_or_default());
         }
         all.extend(entries);
+        // Who left a payload out must not keep anybody from bringing it.
+        let whole: BTreeSet<EntryHash> = all
+            .iter()
+            .filter(|entry| entry.payload().is_some())
+            .map(Entry::hash)
+            .collect();
+        all.retain(|entry| entry.payload().is_some() || !whole.contains(&entry.hash()));
         all
     }
 
