@@ -361,3 +361,54 @@ fn what_is_no_file_or_of_no_kind_is_refused_with_a_reason_and_nothing_is_attache
     a.fails(4, &["erase", &id, "other.txt", "--reason", "x"]);
     a.fails(2, &["erase", &id, "note.pdf", "--reason", " "]);
 }
+
+#[test]
+fn a_process_killed_while_it_attaches_leaves_a_whole_file_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Clinic::found(dir.path(), "Alpha");
+    let id = a.patient("Okafor", "Ada");
+    let mut whole = 0;
+    for (n, after) in [3, 10, 30, 60, 100, 150, 250, 400].into_iter().enumerate() {
+        let path = dir.path().join(format!("{n}.txt"));
+        let text_of = format!("{n}: {CANARY}\n").repeat(400_000);
+        std::fs::write(&path, &text_of).unwrap();
+        let mut child = a
+            .command(&["attach", &id, text(&path)])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let files = a.lines(&["attachments", &id]);
+        let name = format!("{n}.txt");
+        let Some(file) = files.iter().find(|file| file["name"] == name.as_str()) else {
+            continue;
+        };
+        whole += 1;
+        assert_eq!(file["available"], true);
+        let copy = dir.path().join("copy.txt");
+        a.ok(&["--yes", "fetch", &id, &name, "-o", text(&copy)]);
+        assert_eq!(std::fs::read(&copy).unwrap(), text_of.as_bytes());
+    }
+    a.ok(&["doctor"]);
+    assert_eq!(a.lines(&["attachments", &id]).len(), whole);
+    assert_eq!(a.json(&["audit", "verify", "--all"])["ok"], true);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_is_named_is_followed_to_a_file_and_to_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Clinic::found(dir.path(), "Alpha");
+    let id = a.patient("Okafor", "Ada");
+    let link = dir.path().join("link.txt");
+    std::os::unix::fs::symlink(report(dir.path()), &link).unwrap();
+    let said = a.lines(&["attach", &id, text(&link)]);
+    assert_eq!(said[0]["name"], "link.txt");
+    let endless = dir.path().join("endless.txt");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let said = a.fails(1, &["attach", &id, text(&endless)]);
+    assert!(said.contains("not a regular file"), "{said}");
+}

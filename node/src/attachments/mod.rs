@@ -327,8 +327,9 @@ async fn one(
     confirmed: bool,
     replies: &mpsc::Sender<Reply>,
 ) -> Result<Ready, ApiError> {
-    let looked_at = path.to_owned();
-    let (inspected, source) = blocking(move || {
+    // A link that somebody names leads to what they mean; what it leads to is opened as itself.
+    let looked_at = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let (inspected, mut source) = blocking(move || {
         // The stored samples of a DICOM file are counted: what the record says of it can be checked against the file anywhere.
         let options = InspectOptions {
             statistics: true,
@@ -337,6 +338,9 @@ async fn one(
         inspect_file(&looked_at, &options)
     })
     .await?;
+    if let Some(name) = path.file_name() {
+        source.name = name.to_string_lossy().into_owned();
+    }
     let mut warnings = Vec::new();
     if let Some(dicom) = &inspected.facts.dicom {
         let differs = identity::contradictions(dicom, &owner.patient);

@@ -180,7 +180,11 @@ impl Log {
             entries: vec![hash(rng)],
             reason: "it broke the merge".into(),
         };
-        controls.extend([revoke, rotate, quarantine]);
+        let erase = Control::Erase {
+            entries: vec![hash(rng)],
+            reason: "of another patient".into(),
+        };
+        controls.extend([revoke, rotate, quarantine, erase]);
         Self {
             record,
             roster_entries,
