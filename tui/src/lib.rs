@@ -10,7 +10,8 @@
 //! Invariants: nothing is called saved before the node said so; an answer that nobody waits for any more is dropped;
 //! whatever shows or changes a record stands under the lines that say whose it is, how fresh it is and whether it is
 //! verified; a record as it was is never taken for the record as it is, and nothing is changed from there; nothing is
-//! said by colour alone.
+//! said by colour alone; a file in the clear for another program ends with the screen that asked for it, with that program, or with
+//! the UI.
 //!
 //! ```no_run
 //! # async fn face(client: salus_api::Client) -> Result<(), salus_tui::TuiError> {

@@ -90,7 +90,8 @@ pub(crate) enum Effect {
     },
     /// Nobody needs such a file any more: wipe it.
     LeaveScratch(PathBuf),
-    /// The answer is of no use any more: hang up. Only for calls that read.
+    /// The answer is of no use any more: hang up. A call that changes something may have done so already; whoever gives one
+    /// up says that.
     Cancel(CallId),
     /// Ask to be told of changes, instead of the stream before.
     Subscribe {

@@ -429,6 +429,44 @@ mod tests {
     }
 
     #[tokio::test]
+    #[cfg(unix)]
+    async fn a_file_for_another_program_is_gone_when_the_ui_ends() {
+        let viewer = Viewer::from_env(|name| match name {
+            "SALUS_VIEWER" => Some("true".into()),
+            name => std::env::var_os(name),
+        });
+        let scratches = Scratches::new(std::env::temp_dir(), viewer);
+        let (client, _node) = salus_api::channel();
+        let (sender, mut messages) = mpsc::channel(4);
+        let mut tasks = Tasks {
+            client,
+            sender,
+            calls: HashMap::new(),
+            stream: None,
+            scratches: scratches.handed_on_within(Duration::MAX),
+        };
+        let call = CallId(7);
+        let ending = "png";
+        assert!(tasks.perform(vec![Effect::MakeScratch { call, ending }]));
+        let Some(Msg::Scratch(CallId(7), Scratch::Ready(file))) = messages.recv().await else {
+            panic!("no place for a file")
+        };
+        std::fs::write(&file, b"a picture").unwrap();
+        let show = Effect::ShowScratch {
+            call,
+            file: file.clone(),
+        };
+        assert!(tasks.perform(vec![show]));
+        for turn in [Scratch::Shown, Scratch::HandedOn] {
+            let told = messages.recv().await;
+            assert!(matches!(told, Some(Msg::Scratch(_, told)) if told == turn));
+        }
+        assert!(file.exists());
+        drop(tasks);
+        assert!(!file.exists() && file.parent().is_some_and(|folder| !folder.exists()));
+    }
+
+    #[tokio::test]
     async fn keys_reach_the_node_and_its_answers_reach_the_screen() {
         let (client, calls) = salus_api::channel();
         let (searches, mut searched) = mpsc::channel(64);

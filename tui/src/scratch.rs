@@ -128,6 +128,13 @@ impl Scratches {
         }
     }
 
+    /// The same, for programs that are known to end at once or never.
+    #[cfg(test)]
+    pub fn handed_on_within(mut self, time: Duration) -> Self {
+        self.handed_on = time;
+        self
+    }
+
     fn folders(&self) -> MutexGuard<'_, HashMap<PathBuf, Held>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,9 +329,7 @@ mod tests {
             "SALUS_VIEWER" => Some(OsString::from(words)),
             name => std::env::var_os(name),
         };
-        let mut scratches = Scratches::new(std::env::temp_dir(), Viewer::from_env(get));
-        scratches.handed_on = handed_on;
-        scratches
+        Scratches::new(std::env::temp_dir(), Viewer::from_env(get)).handed_on_within(handed_on)
     }
 
     fn ready(scratches: &Scratches) -> PathBuf {

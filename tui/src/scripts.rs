@@ -6,7 +6,7 @@ use salus_api::{
 };
 
 use crate::desk::{Link, Notice};
-use crate::fixtures::{concerns, patients, record};
+use crate::fixtures::{concerns, files, patients, record};
 use crate::keymap::BINDINGS;
 use crate::keys::{Code, Key};
 use crate::msg::{Effect, Msg, Size};
@@ -604,6 +604,11 @@ fn any_keys_in_any_order_at_any_size_do_no_harm() {
         seed ^= seed >> 7;
         seed ^= seed << 17;
         usize::try_from(seed % n as u64).unwrap()
+    };
+    let script = || {
+        let mut s = script();
+        s.node.record.attachments = files();
+        s
     };
     let mut s = script();
     for step in 0..6_000 {

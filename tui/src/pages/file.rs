@@ -328,7 +328,10 @@ impl Page for File {
                 self.whole = !self.whole && self.look.is_drawn();
                 self.look.fit(desk, room(desk.size, self.whole));
             }
-            Action::Reload => self.refresh(desk),
+            Action::Reload => {
+                self.look.renew(desk, &self.file);
+                self.refresh(desk);
+            }
             _ => self.scroll(desk, action),
         }
         Go::Stay
