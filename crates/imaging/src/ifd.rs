@@ -92,6 +92,63 @@ impl<'a> Ifd<'a> {
             })
     }
 
+    /// Whether the file holds every directory from this one on, and all that they say lies elsewhere in it: strips and tiles.
+    pub(crate) fn is_whole(self) -> bool {
+        const DATA: [(u16, u16); 2] = [(273, 279), (324, 325)];
+        let mut directory = self;
+        for _ in 0..MAX_PAGES {
+            let end = directory.start + 2 + directory.entries() * ENTRY;
+            let reaches = DATA.iter().all(|(offsets, lengths)| {
+                let (offsets, lengths) = (directory.values(*offsets), directory.values(*lengths));
+                offsets.zip(lengths).all(|(offset, length)| {
+                    u64::from(offset) + u64::from(length) <= self.tiff.len() as u64
+                })
+            });
+            match directory.long(end) {
+                _ if !reaches => return false,
+                // Of a single page some writers leave the end of the chain out.
+                None => return directory.start == self.start && end <= self.tiff.len(),
+                Some(0) => return true,
+                Some(next) => match self.at(next) {
+                    Some(next) => directory = next,
+                    None => return false,
+                },
+            }
+        }
+        true
+    }
+
+    /// The values of a tag that lists numbers, as far as they are in the file; at most as many as may be listed.
+    fn values(self, tag: u16) -> impl Iterator<Item = u32> {
+        let entry = (0..self.entries())
+            .rev()
+            .map(|index| self.start + 2 + index * ENTRY)
+            .find(|entry| self.short(*entry) == Some(tag));
+        let listed = entry.and_then(|entry| {
+            let width = match self.short(entry + 2)? {
+                SHORT => 2,
+                LONG => 4,
+                _ => return None,
+            };
+            let count = self.long(entry + 4)?.min(MAX_VALUES) as usize;
+            let place = if count * width <= 4 {
+                entry + 8
+            } else {
+                self.long(entry + 8)? as usize
+            };
+            Some((width, count, place))
+        });
+        let (width, count, place) = listed.unwrap_or((4, 0, 0));
+        (0..count).map_while(move |index| {
+            let at = place.checked_add(index * width)?;
+            if width == 2 {
+                self.short(at).map(u32::from)
+            } else {
+                self.long(at)
+            }
+        })
+    }
+
     /// How many directories there are from this one on.
     pub(crate) fn pages(self) -> u32 {
         let mut directory = self;

@@ -21,7 +21,29 @@
 //! | text | UTF-8, UTF-16 with a byte order mark | | control characters but tab, line feed, return and form feed |
 //!
 //! What is checked is checked of files of at most [`MAX_FILE_BYTES`]; of larger ones the head, and what it promises against the
-//! length of the file.
+//! length of the file. Of an animation or a DICOM file of several frames one frame is decoded.
+//!
+//! # Bounds
+//!
+//! Peak resident memory of a process that looks into one file, and its processor time, measured 2026-11-22 with the example `look`
+//! (release build, baseline 14 MiB): WAV of 120 MiB 123 MiB, 0.2 s; FLAC of 8 hours in stereo in 0.4 MiB 14 MiB, 19 s; the same
+//! for 24 hours, refused at the bound, 14 MiB, 19 s; PNG of 33 million pixels in 0.1 MiB 129 MiB; refused: PNG of 65,000 x 65,000
+//! pixels 14 MiB, PNG cut off in the middle of 33 million pixels 64 MiB, DICOM that inflates to a gigabyte 68 MiB. Pictures take
+//! what `salus-imaging` says, sound the file and some MiB, PDF the file and at most 4 MiB of inflated objects at a time.
+//!
+//! # Example
+//!
+//! ```
+//! use salus_media::{InspectOptions, MediaType, Preview, inspect};
+//!
+//! let file = b"First line\nSecond line\n";
+//! let found = inspect(file, file.len() as u64, &InspectOptions::default())?;
+//! assert_eq!(found.facts.media, MediaType::Text);
+//! assert_eq!(found.facts.lines, Some(2));
+//! assert!(matches!(found.preview, Some(Preview::Text { whole: true, .. })));
+//! assert_eq!(found.facts.media.extension_differs("notes.pdf"), Some(MediaType::Pdf));
+//! # Ok::<(), salus_media::MediaError>(())
+//! ```
 
 use std::time::Duration;
 

@@ -36,6 +36,9 @@ pub(crate) fn decode(bytes: &[u8], most: u64) -> Result<Raw, ImageError> {
             "an entry lists impossibly many values",
         ));
     }
+    if !directory.is_whole() {
+        return Err(ImageError::damaged(Format::Tiff, "a page is cut off"));
+    }
     let mut limits = Limits::default();
     limits.decoding_buffer_size = usize::try_from(most * MAX_PIXEL_BYTES).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = bytes.len();

@@ -266,3 +266,12 @@ fn a_result_has_the_size_and_colour_that_were_asked_for() {
         Err(ImageError::Size { .. })
     ));
 }
+
+#[test]
+fn a_tiff_whose_later_pages_are_cut_off_is_refused() {
+    let pages = tiff_pages(3);
+    assert!(plainly(&pages).is_ok());
+    for end in 8..pages.len() {
+        assert!(plainly(&pages[..end]).is_err(), "{end} of {}", pages.len());
+    }
+}
