@@ -160,8 +160,11 @@ pub async fn catch_up(node: &Arc<Node>) {
 
 /// Brings what is missing of a record: previews first.
 async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), ApiError> {
-    let (named, pinned) = node
-        .with_core(move |core| Ok((core.blobs_of_log(log)?, core.is_pinned(log)?)))
+    let (named, sizes, pinned) = node
+        .with_core(move |core| {
+            let sizes = core.blob_sizes(log);
+            Ok((core.blobs_of_log(log)?, sizes, core.is_pinned(log)?))
+        })
         .await?;
     if named.is_empty() {
         return Ok(());
@@ -178,8 +181,12 @@ async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), Ap
         let skip = !pinned && lock(&keeper.due).long.contains(&content);
         let whole = (!skip).then_some((content, most, &mut contents));
         let small = preview.map(|preview| (preview, MAX_PREVIEW_BYTES, &mut previews));
-        for (blob, max_bytes, list) in small.into_iter().chain(whole) {
-            if !matches!(store.presence(blob).await, Ok(Presence::Complete { .. })) {
+        for (blob, most, list) in small.into_iter().chain(whole) {
+            // Where the size is known, more is a lie; where it is not, more is left for when somebody asks.
+            let max_bytes = sizes.get(&blob).copied().unwrap_or(most);
+            if max_bytes <= most
+                && !matches!(store.presence(blob).await, Ok(Presence::Complete { .. }))
+            {
                 list.push(Wanted {
                     blob,
                     providers: providers.clone(),

@@ -8,6 +8,7 @@ use salus_api::{ApiError, AttachmentView, ErrorKind};
 use salus_audit::{
     Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Right, Role, Scope,
 };
+use salus_vault::sealed_blob_len;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -479,6 +480,32 @@ impl Core {
             Some((*content, blobs.get(1).copied()))
         });
         Ok(named.take(MAX_NAMED_BLOBS).collect())
+    }
+
+    /// How long a record's blobs are, sealed; of none where the node is locked, and only entries' headers can be read.
+    pub fn blob_sizes(&mut self, log: LogId) -> BTreeMap<BlobHash, u64> {
+        let mut sizes = BTreeMap::new();
+        let files = match self.is_unlocked() {
+            true => self.attached(log).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        for file in files {
+            let What::Blobs {
+                attachment,
+                content,
+                preview,
+            } = file.what
+            else {
+                continue;
+            };
+            let small = preview.zip(attachment.preview);
+            for (blob, sealed) in [(content, attachment.content)].into_iter().chain(small) {
+                if let Some(len) = sealed_blob_len(sealed.len) {
+                    sizes.insert(blob, len);
+                }
+            }
+        }
+        sizes
     }
 
     /// The clinics that may hold a record, this one left out: where its blobs may be found.

@@ -82,6 +82,13 @@ impl Connections {
         Ok(leased)
     }
 
+    /// Whether a connection to a clinic stands, as far as that can be told without waiting.
+    pub(crate) fn stands(&self, clinic: ClinicId) -> bool {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = slots.get(&clinic).and_then(|slot| slot.try_lock().ok());
+        standing.is_some_and(|standing| standing.as_ref().is_some_and(Leased::stands))
+    }
+
     /// Does not use this connection again.
     pub(crate) fn forget(&self, clinic: ClinicId, leased: &Leased) {
         Close::Bye.close(&leased.connection);

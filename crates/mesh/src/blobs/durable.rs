@@ -5,8 +5,9 @@
 //! fetched into files, and taken away when all is on the disk; at the next start, marked blobs are verified.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use salus_audit::BlobHash;
@@ -39,8 +40,39 @@ pub(crate) fn part(folder: &Path, blob: BlobHash, part: &str) -> PathBuf {
     folder.join("data").join(format!("{blob}.{part}"))
 }
 
-pub(crate) fn marks(folder: &Path) -> PathBuf {
+/// A file that names blobs which may be in the index before their bytes are on the disk.
+pub(crate) struct Mark(PathBuf);
+
+fn marks(folder: &Path) -> PathBuf {
     folder.join("fresh")
+}
+
+/// The blobs that are marked, and the marks. Lines that are none were written when the power failed: nothing had
+/// begun yet.
+pub(crate) fn marked(folder: &Path) -> Result<Vec<(Mark, Vec<BlobHash>)>, BlobError> {
+    let folder = marks(folder);
+    fs::create_dir_all(&folder).map_err(|error| BlobError::io("make", &folder, error))?;
+    let files = fs::read_dir(&folder).map_err(|error| BlobError::io("read", &folder, error))?;
+    let mut marked = Vec::new();
+    for file in files {
+        let path = file
+            .map_err(|error| BlobError::io("read", &folder, error))?
+            .path();
+        let lines = fs::read(&path).map_err(|error| BlobError::io("read", &path, error))?;
+        let lines = String::from_utf8_lossy(&lines);
+        let blobs = lines.lines().filter_map(|line| line.parse().ok());
+        marked.push((Mark(path), blobs.collect()));
+    }
+    Ok(marked)
+}
+
+fn remove(path: &Path) -> Result<(), BlobError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BlobError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl BlobStore {
@@ -94,15 +126,24 @@ impl BlobStore {
         spawn_blocking(move || flush_file(&path));
     }
 
-    /// Marks a blob as on its way into files.
-    pub(crate) async fn mark(&self, blob: BlobHash) -> Result<(), BlobError> {
+    /// Marks blobs as on their way into files.
+    pub(crate) async fn mark(&self, blobs: &[BlobHash]) -> Result<Mark, BlobError> {
+        static MARKS: AtomicU64 = AtomicU64::new(0);
         let folder = marks(&self.inner.folder);
+        let name = MARKS.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-{name}", std::process::id()));
+        let lines: Vec<String> = blobs.iter().map(|blob| format!("{blob}\n")).collect();
+        let mark = Mark(path.clone());
         blocking(move || {
-            let path = folder.join(blob.to_string());
-            File::create(&path).map_err(|error| BlobError::io("create", &path, error))?;
+            let written = File::create(&path).and_then(|mut file| {
+                file.write_all(lines.concat().as_bytes())?;
+                file.sync_all()
+            });
+            written.map_err(|error| BlobError::io("write", &path, error))?;
             flush_folder(&folder)
         })
-        .await
+        .await?;
+        Ok(mark)
     }
 
     /// Removes the files of a blob that came in parts, and is so small that it lives in the index now.
@@ -113,28 +154,15 @@ impl BlobStore {
         let folder = self.inner.folder.clone();
         blocking(move || {
             for name in PARTS {
-                let path = part(&folder, blob, name);
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(BlobError::io("remove", &path, error));
-                    }
-                    _ => {}
-                }
+                remove(&part(&folder, blob, name))?;
             }
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn unmark(&self, blob: BlobHash) -> Result<(), BlobError> {
-        let path = marks(&self.inner.folder).join(blob.to_string());
-        blocking(move || match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(BlobError::io("remove", &path, error))
-            }
-            _ => Ok(()),
-        })
-        .await
+    pub(crate) async fn unmark(&self, mark: Mark) -> Result<(), BlobError> {
+        blocking(move || remove(&mark.0)).await
     }
 }
 

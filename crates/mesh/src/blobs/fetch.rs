@@ -15,7 +15,7 @@ use super::error::{BlobError, BlobFetchError, ProviderError};
 use super::limit::RateLimit;
 use super::plan::{held_bytes, last_chunk, pieces};
 use super::provider::{Job, Part, Tally};
-use super::store::{BlobStore, Presence};
+use super::store::{BlobStore, Presence, SMALL_BYTES};
 
 /// From this size on, several clinics share a blob.
 const SHARED_FROM: u64 = 8 * 1024 * 1024;
@@ -98,16 +98,25 @@ impl Fetcher {
     ) -> Result<FetchStats, BlobFetchError> {
         let began = Instant::now();
         let guard = self.store.guard(wanted.blob).await;
-        let mut stats = self.obtain(wanted, options, progress).await?;
+        let mark = if self.is_inline(wanted) {
+            None
+        } else {
+            Some(self.store.mark(&[wanted.blob]).await?)
+        };
+        let obtained = self.obtain(wanted, options, progress).await;
+        // What came of it in vain is flushed, too, before the mark goes.
         self.store.settle(vec![wanted.blob]).await?;
-        self.store.unmark(wanted.blob).await?;
+        if let Some(mark) = mark {
+            self.store.unmark(mark).await?;
+        }
         drop(guard);
+        let mut stats = obtained?;
         stats.took = began.elapsed();
         Ok(stats)
     }
 
-    /// Whether such a blob goes into the index as a whole.
-    pub(crate) fn is_small(&self, wanted: &Wanted) -> bool {
+    /// Whether such a blob goes into the index and makes no files.
+    pub(crate) fn is_inline(&self, wanted: &Wanted) -> bool {
         wanted.max_bytes <= self.store.inner.inline_bytes
     }
 
@@ -121,7 +130,8 @@ impl Fetcher {
         let began = Instant::now();
         let blob = wanted.blob;
         let _only_one = self.store.inner.guards.turn(blob).await;
-        let mut have = match self.store.presence(blob).await? {
+        let found = self.store.presence(blob).await?;
+        let mut have = match found {
             Presence::Complete { size } => {
                 tell(progress, size, Some(size));
                 return Ok(FetchStats::default());
@@ -135,10 +145,19 @@ impl Fetcher {
         if wanted.providers.is_empty() {
             return Err(BlobFetchError::NoProviders { blob });
         }
-        if !self.is_small(wanted) {
-            self.store.mark(blob).await?;
-        }
         let tally = Tally::default();
+        if found == Presence::Absent
+            && wanted.max_bytes <= SMALL_BYTES
+            && self.whole_from_who_stands(wanted, options, &tally).await
+        {
+            let from = tally.by_clinic();
+            tell(progress, total(&from), Some(total(&from)));
+            return Ok(FetchStats {
+                bytes_received: total(&from),
+                took: began.elapsed(),
+                from,
+            });
+        }
         for round in 0..ROUNDS {
             if round > 0 {
                 sleep(HEAD_START).await;
@@ -151,7 +170,7 @@ impl Fetcher {
                     tell(progress, size, Some(size));
                     let from = tally.by_clinic();
                     return Ok(FetchStats {
-                        bytes_received: from.iter().map(|(_, bytes)| bytes).sum(),
+                        bytes_received: total(&from),
                         took: began.elapsed(),
                         from,
                     });
@@ -162,6 +181,33 @@ impl Fetcher {
         }
         let why = "what came was not kept".to_owned();
         Err(BlobError::Damaged { blob, why }.into())
+    }
+
+    /// Asks the first clinic that a connection stands with for a small blob.
+    async fn whole_from_who_stands(
+        &self,
+        wanted: &Wanted,
+        options: &FetchOptions,
+        tally: &Tally,
+    ) -> bool {
+        let mut standing = wanted.providers.iter().copied();
+        let Some(clinic) = standing.find(|clinic| self.connections.stands(*clinic)) else {
+            return false;
+        };
+        let received = |clinic, bytes| {
+            tally.add(clinic, bytes);
+        };
+        let (store, connections) = (&self.store, &self.connections);
+        let max_bytes = wanted.max_bytes;
+        let job = Job::new(
+            store,
+            connections,
+            options,
+            wanted.blob,
+            max_bytes,
+            &received,
+        );
+        job.whole_from(clinic).await
     }
 
     /// Asks for all that is missing.
@@ -226,7 +272,9 @@ impl Fetcher {
         left: &mut Left,
         head_start: Duration,
     ) -> Result<(), BlobFetchError> {
-        let mut waiting = left.providers.clone().into_iter();
+        let mut waiting = left.providers.clone();
+        waiting.sort_by_key(|clinic| !self.connections.stands(*clinic));
+        let mut waiting = waiting.into_iter();
         let mut parts = FuturesUnordered::new();
         let mut begin = true;
         loop {
@@ -269,6 +317,10 @@ impl Left {
         self.providers.retain(|other| *other != clinic);
         self.tried.push((clinic, error));
     }
+}
+
+fn total(from: &[(ClinicId, u64)]) -> u64 {
+    from.iter().map(|(_, bytes)| bytes).sum()
 }
 
 fn tell(progress: Option<&watch::Sender<FetchProgress>>, have: u64, size: Option<u64>) {

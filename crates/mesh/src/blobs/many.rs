@@ -2,12 +2,14 @@
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
+use salus_audit::BlobHash;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::BlobFetchError;
 use super::fetch::{FetchOptions, FetchStats, Fetcher, Wanted};
 use super::serve::REQUESTS;
+use super::store::SMALL_BYTES;
 
 /// Small blobs that are flushed together.
 const SETTLED_TOGETHER: usize = 1_024;
@@ -34,20 +36,34 @@ impl Fetcher {
         let began = Instant::now();
         let mut answers = Vec::new();
         answers.resize_with(wanted.len(), || Err(BlobFetchError::Closed));
-        let one = |(at, wanted)| {
-            async move {
-                if self.is_small(wanted) {
+        // Small blobs that make files are marked together.
+        let files = wanted.iter().filter(|wanted| !self.is_inline(wanted));
+        let files = files.filter(|wanted| wanted.max_bytes <= SMALL_BYTES);
+        let files: Vec<BlobHash> = files.map(|wanted| wanted.blob).collect();
+        let mark = match files.as_slice() {
+            [] => None,
+            files => match self.store.mark(files).await {
+                Ok(mark) => Some(mark),
+                Err(error) => {
+                    let failed = |_| Err(error.clone().into());
+                    return wanted.iter().map(failed).collect();
+                }
+            },
+        };
+        // Boxed: a caller on several threads could not tell of the unnamed type that it may move between them.
+        let mut all: Vec<BoxFuture<'_, _>> = Vec::with_capacity(wanted.len());
+        for (at, wanted) in wanted.iter().enumerate() {
+            let one = async move {
+                if wanted.max_bytes <= SMALL_BYTES {
                     let guard = self.store.guard(wanted.blob).await;
                     let obtained = self.obtain(wanted, options, None).await;
                     (at, obtained, Some(guard))
                 } else {
                     (at, self.fetch(wanted, options, None).await, None)
                 }
-            }
-            // Named types: a caller on several threads could not tell that these may move between them.
-            .boxed()
-        };
-        let all: Vec<BoxFuture<'_, _>> = wanted.iter().enumerate().map(one).collect();
+            };
+            all.push(one.boxed());
+        }
         let fetched = stream::iter(all);
         // One less than a connection has, so that a single fetch finds room beside them.
         let at_once = usize::try_from(REQUESTS).unwrap_or(1) - 1;
@@ -67,7 +83,12 @@ impl Fetcher {
                 unsettled.push((at, guard));
             }
             if unsettled.len() >= SETTLED_TOGETHER || ended || come == wanted.len() {
-                let settled = self.store.settle(Vec::new()).await;
+                let blobs = unsettled.iter().filter_map(|(at, _)| {
+                    let wanted: &Wanted = wanted.get(*at)?;
+                    let files = wanted.max_bytes > self.store.inner.inline_bytes;
+                    files.then_some(wanted.blob)
+                });
+                let settled = self.store.settle(blobs.collect()).await;
                 for (at, guard) in unsettled.drain(..) {
                     let Some(answer) = answers.get_mut(at) else {
                         continue;
@@ -83,6 +104,12 @@ impl Fetcher {
             if ended {
                 break;
             }
+        }
+        // A mark that stays has the blobs verified at the next start, and does no harm.
+        if let Some(mark) = mark
+            && let Err(error) = self.store.unmark(mark).await
+        {
+            tracing::warn!(%error, "a mark stays");
         }
         tracing::debug!(blobs = wanted.len(), took = ?began.elapsed(), "fetched many");
         answers

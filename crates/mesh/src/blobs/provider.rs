@@ -9,7 +9,7 @@ use salus_audit::{BlobHash, ClinicId};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::connections::Connections;
+use super::connections::{Connections, Leased};
 use super::error::{BlobError, ProviderError};
 use super::fetch::FetchOptions;
 use super::receive::{Asked, Stopped};
@@ -116,6 +116,28 @@ impl<'a> Job<'a> {
         self.changed.notify_waiters();
     }
 
+    fn asked<'l>(&'l self, leased: &'l Leased, ranges: ChunkRanges) -> Asked<'l> {
+        Asked {
+            store: self.store,
+            connection: &leased.connection,
+            blob: self.blob,
+            ranges,
+            max_bytes: self.max_bytes,
+            stall: self.options.stall,
+            limit: &self.options.limit,
+        }
+    }
+
+    /// Whether this clinic gives all of it in one request; the answer is no whatever stands in the way.
+    pub(crate) async fn whole_from(&self, clinic: ClinicId) -> bool {
+        let Ok(leased) = self.connections.to(clinic).await else {
+            return false;
+        };
+        let asked = self.asked(&leased, ChunkRanges::all());
+        let received = asked.receive(|bytes| (self.received)(clinic, bytes));
+        received.await.is_ok()
+    }
+
     /// Has a clinic give pieces until nothing is left, or until it fails.
     pub(crate) async fn part_of(&self, clinic: ClinicId) -> Part {
         while self.is_wanted().await {
@@ -132,15 +154,7 @@ impl<'a> Job<'a> {
                 left: Some(ranges.clone()),
             };
             let mut came = 0;
-            let asked = Asked {
-                store: self.store,
-                connection: &leased.connection,
-                blob: self.blob,
-                ranges: ranges.clone(),
-                max_bytes: self.max_bytes,
-                stall: self.options.stall,
-                limit: &self.options.limit,
-            };
+            let asked = self.asked(&leased, ranges.clone());
             let received = asked.receive(|bytes| {
                 came += bytes;
                 (self.received)(clinic, bytes);

@@ -19,7 +19,7 @@ use super::address;
 use super::error::{BlobError, ProviderError};
 use super::limit::RateLimit;
 use super::serve::Code;
-use super::store::BlobStore;
+use super::store::{BlobStore, SMALL_BYTES};
 
 /// Pieces that were verified and not stored yet, of 16 KiB.
 const UNSTORED: usize = 64;
@@ -62,7 +62,7 @@ impl Asked<'_> {
     pub(crate) async fn receive(&self, mut received: impl FnMut(u64)) -> Result<(), Stopped> {
         let (content, size) = self.begin().await?;
         let whole = self.ranges == ChunkRanges::all();
-        if whole && size.get() <= self.store.inner.inline_bytes {
+        if whole && size.get() <= SMALL_BYTES {
             return self.take_at_once(content, size, received).await;
         }
         let store = &self.store.inner.store;
@@ -111,7 +111,7 @@ impl Asked<'_> {
         }
     }
 
-    /// A small blob is added as a whole, so that it goes into the index at once.
+    /// A small blob is added as a whole: iroh-blobs would make three files for what comes in parts, and flush each.
     async fn take_at_once(
         &self,
         content: AtBlobContent,

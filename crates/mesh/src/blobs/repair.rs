@@ -9,8 +9,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 use salus_audit::BlobHash;
 
 use super::add::empty;
-use super::durable::{flush_folder, marks};
+use super::durable::{Mark, flush_folder, marked};
 use super::error::BlobError;
+use super::salvage::Mended;
 use super::store::{BlobStore, Presence};
 
 /// iroh-blobs' index.
@@ -42,7 +43,7 @@ pub(crate) struct Left {
     pub index_set_aside: Option<(PathBuf, String)>,
     /// Whether there may be files that the index does not know.
     pub thorough: bool,
-    pub marked: Vec<BlobHash>,
+    pub marked: Vec<(Mark, Vec<BlobHash>)>,
 }
 
 /// What is the matter with an index.
@@ -53,7 +54,7 @@ enum Unfit {
 }
 
 pub(crate) fn prepare(folder: &Path, examined: bool) -> Result<Prepared, BlobError> {
-    for path in [folder.to_owned(), marks(folder), salvage(folder)] {
+    for path in [folder.to_owned(), salvage(folder)] {
         fs::create_dir_all(&path).map_err(|error| BlobError::io("make", &path, error))?;
     }
     let lock = lock(folder)?;
@@ -82,7 +83,7 @@ pub(crate) fn prepare(folder: &Path, examined: bool) -> Result<Prepared, BlobErr
     if !index.exists() {
         move_away(folder)?;
     }
-    left.marked = marked(folder);
+    left.marked = marked(folder)?;
     File::create(&open).map_err(|error| BlobError::io("create", &open, error))?;
     flush_folder(folder)?;
     Ok(Prepared { lock, left })
@@ -179,13 +180,6 @@ fn move_away(folder: &Path) -> Result<(), BlobError> {
     Ok(())
 }
 
-fn marked(folder: &Path) -> Vec<BlobHash> {
-    let files = fs::read_dir(marks(folder)).into_iter().flatten().flatten();
-    files
-        .filter_map(|file| file.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
 impl BlobStore {
     /// Does what is left to do when the index is open.
     pub(crate) async fn finish(&self, left: Left) -> Result<Repairs, BlobError> {
@@ -198,14 +192,15 @@ impl BlobStore {
         let index = index.map(|(path, _)| path.as_path());
         repairs.recovered = self.salvage(index).await?;
         repairs.index_set_aside = left.index_set_aside;
-        for blob in left.marked {
-            let complete = matches!(self.presence(blob).await?, Presence::Complete { .. });
-            // A part is verified when it is opened, by iroh-blobs itself.
-            if complete && self.verify(blob).await.is_err() {
-                self.discard(blob).await?;
-                repairs.dropped.push(blob);
+        for (mark, blobs) in left.marked {
+            for blob in blobs {
+                let complete = matches!(self.presence(blob).await?, Presence::Complete { .. });
+                // A part is verified when it is opened, by iroh-blobs itself.
+                if complete && self.mend(blob).await? == Mended::Dropped {
+                    repairs.dropped.push(blob);
+                }
             }
-            self.unmark(blob).await?;
+            self.unmark(mark).await?;
         }
         Ok(repairs)
     }

@@ -26,6 +26,9 @@ use super::{address, blob};
 /// Blobs up to this size are kept in the index itself, larger ones in files.
 pub const INLINE_BYTES: u64 = 64 * 1024;
 
+/// Blobs up to this size are taken as a whole when they are fetched, and are in memory then.
+pub(crate) const SMALL_BYTES: u64 = 256 * 1024;
+
 /// Says which blobs the node's database names; none where it cannot say.
 pub type Protect = Arc<dyn Fn() -> Option<HashSet<BlobHash>> + Send + Sync>;
 

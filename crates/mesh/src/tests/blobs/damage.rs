@@ -212,9 +212,7 @@ async fn what_was_on_its_way_when_the_power_failed_is_verified_at_the_next_start
     let (sound, hollow) = (noise(1, 200_000), noise(2, 200_000));
     let sound_hash = keeper.hold(&sound).await;
     let hollow_hash = keeper.hold(&hollow).await;
-    for blob in [sound_hash, hollow_hash] {
-        keeper.store.mark(blob).await.unwrap();
-    }
+    let _stays = keeper.store.mark(&[sound_hash, hollow_hash]).await.unwrap();
     let Keeper {
         node,
         store,
