@@ -5,19 +5,25 @@
 //! anything was written after the backup. It begins a new incarnation instead, and other clinics give back what came after.
 //!
 //! ```text
-//! file = "salus backup" ‖ version u32 ‖ settings length u32 ‖ settings ‖ vault length u32 ‖ vault ‖ the store's own stream
+//! file = "salus backup" ‖ version u32 ‖ settings length u32 ‖ settings ‖ vault length u32 ‖ vault ‖ the store's own stream ‖ blobs
+//! blobs = (length u64, at least 1 ‖ blob)* ‖ 0 u64
 //! ```
-//! Numbers are little-endian. The store's stream ends with a hash of its own; vault and settings are judged when they are read.
+//! Numbers are little-endian. The store's stream ends with a hash of its own; vault and settings are judged when they are read, and a
+//! blob's address is its hash. A backup of version 1 ends with the store's stream.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use salus_api::{ApiError, Passphrase};
+use salus_audit::BlobHash;
 use salus_store::Store;
 use salus_vault::{VaultFile, generate_signing_key};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::attachments;
 use crate::core::{Core, failure};
 use crate::folder::{Folder, Settings, io_error};
 use crate::node::{Node, Worker, blocking, endpoint_of, lock};
@@ -25,24 +31,24 @@ use crate::setup::system_clock;
 use crate::whole_file::write_new_with;
 
 const MAGIC: &[u8; 12] = b"salus backup";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest version that is restored: it holds no blobs.
+const OLDEST_VERSION: u32 = 1;
 /// Longest settings in a backup, bytes: the bound of the settings file.
 const MAX_SETTINGS: u32 = 64 << 10;
 /// Longest vault in a backup, bytes: the bound of the vault file.
 const MAX_VAULT: u32 = 16 << 20;
 
 /// Writes everything that this node holds into a new file, which is whole or not there. Work goes on meanwhile.
-pub async fn backup(
-    node: &std::sync::Arc<Node>,
-    worker: &Worker,
-    path: PathBuf,
-) -> Result<String, ApiError> {
+pub async fn backup(node: &Arc<Node>, worker: &Worker, path: PathBuf) -> Result<String, ApiError> {
     let core = node.core()?;
     if !lock(&core).has_role(&worker.staff, salus_audit::Role::Admin) {
         return Err(ApiError::refused("only an administrator makes backups")
             .hint("`salus staff list` shows who is one"));
     }
-    let node = std::sync::Arc::clone(node);
+    let blobs = attachments::all_held(node).await?;
+    let node = Arc::clone(node);
+    let runtime = Handle::current();
     blocking(move || {
         if path.exists() {
             return Err(
@@ -51,7 +57,7 @@ pub async fn backup(
             );
         }
         let failed = |e: std::io::Error| io_error("write", &path, &e);
-        let write = |file: &mut File| write_backup(&node, &path, file);
+        let write = |file: &mut File| write_backup(&node, &path, &blobs, &runtime, file);
         let bytes = write_new_with(&path, write, failed)?;
         Ok(format!(
             "backed up to {}: {bytes} bytes, sealed; a passphrase of this clinic's staff opens it",
@@ -61,7 +67,13 @@ pub async fn backup(
     .await
 }
 
-fn write_backup(node: &Node, path: &Path, file: &mut File) -> Result<u64, ApiError> {
+fn write_backup(
+    node: &Arc<Node>,
+    path: &Path,
+    blobs: &[(BlobHash, u64)],
+    runtime: &Handle,
+    file: &mut File,
+) -> Result<u64, ApiError> {
     let failed = |e: std::io::Error| io_error("write", path, &e);
     let mut out = BufWriter::new(file);
     let settings = serde_json::to_vec(&node.settings)
@@ -82,6 +94,11 @@ fn write_backup(node: &Node, path: &Path, file: &mut File) -> Result<u64, ApiErr
     let core = node.core()?;
     let store = lock(&core).store_handle();
     store.backup(&mut out).map_err(failure::store)?;
+    for (blob, size) in blobs {
+        out.write_all(&size.to_le_bytes()).map_err(failed)?;
+        runtime.block_on(attachments::copy_out(node, *blob, &mut out))?;
+    }
+    out.write_all(&0_u64.to_le_bytes()).map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     Ok(file.metadata().map_err(failed)?.len())
 }
@@ -125,7 +142,7 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
     }
     let file = File::open(&options.file).map_err(|e| io_error("read", &options.file, &e))?;
     let mut input = BufReader::new(file);
-    let (settings, vault) = read_head(&mut input, &options.file)?;
+    let (version, settings, vault) = read_head(&mut input, &options.file)?;
     let unlocked = vault
         .unlock(options.staff.as_deref(), options.passphrase.expose())
         .map_err(failure::unlock)?;
@@ -139,12 +156,20 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
     if folder.is_initialised() || folder.store().exists() {
         return Err(taken());
     }
-    let made = make(options, &folder, &settings, vault, unlocked, &mut input);
+    let made = make(
+        options,
+        &folder,
+        &settings,
+        vault,
+        unlocked,
+        (version, &mut input),
+    );
     if made.is_err() {
         // Whatever is there was made a moment ago, here.
         for path in folder.own_files() {
             let _ = std::fs::remove_file(path);
         }
+        let _ = std::fs::remove_dir_all(attachments::folder(folder.root()));
     }
     made
 }
@@ -155,10 +180,10 @@ fn make(
     settings: &Settings,
     mut vault: VaultFile,
     unlocked: salus_vault::Unlocked,
-    input: &mut dyn Read,
+    (version, mut input): (u32, &mut (dyn Read + Send)),
 ) -> Result<Restored, ApiError> {
     let secrets = &unlocked.secrets;
-    let store = Store::restore(&folder.store(), &secrets.storage, input).map_err(|error| {
+    let store = Store::restore(&folder.store(), &secrets.storage, &mut input).map_err(|error| {
         let error = failure::store(error);
         ApiError {
             hint: Some(format!(
@@ -168,6 +193,13 @@ fn make(
             ..error
         }
     })?;
+    if version > OLDEST_VERSION {
+        attachments::copy_in(folder.root(), input).map_err(|error| {
+            ApiError::failed(format!("{}: {}", options.file.display(), error.message)).hint(
+                "the backup is damaged or incomplete, or the disk is full; nothing was restored",
+            )
+        })?;
+    }
     let (notices, _unheard) = mpsc::unbounded_channel();
     let mut core = Core::open(store, secrets.chain.clone(), system_clock(), notices)?;
     // The keys may have been replaced while the backup was made: then the store knows of them and the vault does not yet.
@@ -206,7 +238,7 @@ fn make(
     Ok(restored)
 }
 
-fn read_head(input: &mut impl Read, path: &Path) -> Result<(Settings, VaultFile), ApiError> {
+fn read_head(input: &mut impl Read, path: &Path) -> Result<(u32, Settings, VaultFile), ApiError> {
     let not_one = || {
         ApiError::failed(format!("{} is not a backup of salus", path.display()))
             .hint("name a file that `salus backup` wrote")
@@ -219,7 +251,7 @@ fn read_head(input: &mut impl Read, path: &Path) -> Result<(Settings, VaultFile)
         return Err(not_one());
     }
     let version = u32::from_le_bytes(number);
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(ApiError::failed(format!(
             "{} is a backup of version {version}, this program knows version {VERSION}",
             path.display()
@@ -230,7 +262,7 @@ fn read_head(input: &mut impl Read, path: &Path) -> Result<(Settings, VaultFile)
     let settings = serde_json::from_slice(&settings).map_err(|_| not_one())?;
     let vault = part(input, MAX_VAULT).ok_or_else(not_one)?;
     let vault = VaultFile::decode(&vault).map_err(failure::vault)?;
-    Ok((settings, vault))
+    Ok((version, settings, vault))
 }
 
 fn part(input: &mut impl Read, most: u32) -> Option<Vec<u8>> {

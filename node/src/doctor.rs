@@ -6,6 +6,7 @@ use salus_api::{ApiError, DoctorFinding, DoctorReport};
 use salus_store::Store;
 use salus_vault::VaultFile;
 
+use crate::attachments;
 use crate::core::{Core, failure};
 use crate::node::{Node, Worker, blocking, lock};
 
@@ -16,6 +17,21 @@ const LITTLE_SPACE: u64 = 512 << 20;
 
 /// Examines a node; `repair` mends what can be.
 pub async fn examine(
+    node: &Arc<Node>,
+    worker: &Worker,
+    repair: bool,
+) -> Result<DoctorReport, ApiError> {
+    let mut report = at_rest(node, worker, repair).await?;
+    report.findings.push(files(node, repair).await?);
+    report.ok = report
+        .findings
+        .iter()
+        .all(|finding| finding.ok || finding.mended);
+    Ok(report)
+}
+
+/// Vault, store and logs.
+async fn at_rest(
     node: &Arc<Node>,
     worker: &Worker,
     repair: bool,
@@ -41,11 +57,44 @@ pub async fn examine(
         findings.extend(clinics(&core)?);
         findings.extend(contradictions(&core)?);
         Ok(DoctorReport {
-            ok: findings.iter().all(|finding| finding.ok || finding.mended),
+            ok: false,
             findings,
         })
     })
     .await
+}
+
+/// The sealed files: what is held is read and hashed, what was attached here must be here.
+async fn files(node: &Arc<Node>, repair: bool) -> Result<DoctorFinding, ApiError> {
+    const WHAT: &str = "files";
+    let health = attachments::examine(node, repair).await?;
+    let held = format!("{} sealed files are whole", health.whole);
+    let elsewhere = match health.elsewhere {
+        0 => String::new(),
+        n => format!("; {n} more are at other clinics and come when they are asked for"),
+    };
+    let bad = health.damaged.len() + health.lost.len();
+    if bad == 0 && health.brought == 0 {
+        return Ok(fine(WHAT, format!("{held}{elsewhere}")));
+    }
+    let found = format!(
+        "{held}; {} damaged, {} missing that were attached here, {} brought again{elsewhere}",
+        health.damaged.len(),
+        health.lost.len(),
+        health.brought
+    );
+    if bad == 0 {
+        return Ok(DoctorFinding {
+            mended: true,
+            ..wrong(WHAT, found, "nothing more is to be done")
+        });
+    }
+    let hint = if repair {
+        "no clinic that was reached has them: try again when others are connected, or restore them from a backup"
+    } else {
+        "`salus doctor --repair` brings them again from other clinics"
+    };
+    Ok(wrong(WHAT, found, hint))
 }
 
 fn fine(what: &str, found: impl Into<String>) -> DoctorFinding {

@@ -34,6 +34,9 @@ pub struct Settings {
     pub network: NetworkMode,
     /// UDP port that the node listens on, so that its addresses outlive a restart.
     pub port: u16,
+    /// Which files it brings from other clinics without being asked.
+    #[serde(default)]
+    pub attachments: crate::attachments::Policy,
 }
 
 impl Settings {
@@ -360,6 +363,7 @@ mod tests {
             version: 1,
             network: NetworkMode::Loopback,
             port: 4433,
+            attachments: crate::attachments::Policy::default(),
         };
         folder.write_settings(&settings).unwrap();
         assert_eq!(folder.settings().unwrap(), settings);

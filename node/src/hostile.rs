@@ -9,7 +9,7 @@ use salus_sandbox::{Config, Job, Sandbox};
 pub const RECORD_TRIAL: &str = "record-trial";
 
 /// What a worker can be asked for.
-static JOBS: [Job; 2] = [
+static JOBS: [Job; 3] = [
     Job {
         name: RECORD_TRIAL,
         run: salus_record::trial_job,
@@ -18,12 +18,18 @@ static JOBS: [Job; 2] = [
         name: salus_imaging::JOB,
         run: salus_imaging::job,
     },
+    Job {
+        name: salus_media::JOB,
+        run: salus_media::job,
+    },
 ];
 
 /// Set where this program serves as its own worker; a test's program does not.
 static ISOLATED: OnceLock<Arc<Sandbox>> = OnceLock::new();
 /// The same for images, which may take more.
 static ISOLATED_IMAGES: OnceLock<Arc<Sandbox>> = OnceLock::new();
+/// The same for files that are to be attached, which may take longer.
+static ISOLATED_MEDIA: OnceLock<Arc<Sandbox>> = OnceLock::new();
 
 /// The first thing in `main`: serves as a worker where this process was started as one; otherwise workers are to be had from now on.
 pub fn serve_if_worker() -> Option<ExitCode> {
@@ -38,6 +44,14 @@ pub fn serve_if_worker() -> Option<ExitCode> {
             ..Config::default()
         };
         ISOLATED_IMAGES.get_or_init(|| Arc::new(Sandbox::new(images)));
+        let media = Config {
+            memory_bytes: salus_media::JOB_MEMORY_BYTES,
+            time: salus_media::JOB_TIME,
+            max_request_bytes: salus_media::MAX_REQUEST_BYTES,
+            max_response_bytes: salus_media::MAX_RESPONSE_BYTES,
+            ..Config::default()
+        };
+        ISOLATED_MEDIA.get_or_init(|| Arc::new(Sandbox::new(media)));
     }
     code
 }
@@ -50,6 +64,11 @@ pub fn sandbox() -> Arc<Sandbox> {
 /// Where images are decoded: as [`sandbox`], with more memory and time.
 pub fn image_sandbox() -> Arc<Sandbox> {
     or_here(&ISOLATED_IMAGES)
+}
+
+/// Where files that are to be attached are looked into: as [`image_sandbox`], with more time.
+pub fn media_sandbox() -> Arc<Sandbox> {
+    or_here(&ISOLATED_MEDIA)
 }
 
 fn or_here(isolated: &OnceLock<Arc<Sandbox>>) -> Arc<Sandbox> {

@@ -127,6 +127,13 @@ impl Scan {
             .ok_or_else(|| ApiError::failed(format!("{} holds no picture", path.display())))
     }
 
+    /// Decodes a file that is in memory already; of several frames the one in the middle.
+    pub fn of_bytes(bytes: Vec<u8>, name: &str, manifest: &Manifest) -> Result<Self, ApiError> {
+        Self::decoded(bytes, Path::new(name), manifest, Frames::Middle)?
+            .pop()
+            .ok_or_else(|| ApiError::failed(format!("{name} holds no picture")))
+    }
+
     /// Reads a file and decodes every frame; at least one.
     pub fn read_all(path: &Path, manifest: &Manifest) -> Result<Vec<Self>, ApiError> {
         Self::frames(path, manifest, Frames::All)
@@ -134,6 +141,16 @@ impl Scan {
 
     fn frames(path: &Path, manifest: &Manifest, frames: Frames) -> Result<Vec<Self>, ApiError> {
         let bytes = read_bounded(path, salus_imaging::MAX_FILE_BYTES as u64)?;
+        Self::decoded(bytes, path, manifest, frames)
+    }
+
+    /// Decodes what is in memory already; `path` is what it is called.
+    fn decoded(
+        bytes: Vec<u8>,
+        path: &Path,
+        manifest: &Manifest,
+        frames: Frames,
+    ) -> Result<Vec<Self>, ApiError> {
         let side = u32::try_from(manifest.preprocessing.side).unwrap_or(u32::MAX);
         let options = DecodeOptions {
             frames,
@@ -180,7 +197,7 @@ impl Scan {
     }
 }
 
-fn decode(
+pub(crate) fn decode(
     bytes: &[u8],
     options: &DecodeOptions,
     path: &Path,
@@ -288,7 +305,25 @@ pub fn inference(manifest: &Manifest, scan: &Scan, said: &Classification) -> Inf
 /// Reads, classifies and shows a file: what a screen needs.
 pub fn look(classifier: &Classifier, path: &Path) -> Result<ClassifiedView, ApiError> {
     let began = Instant::now();
-    let scan = Scan::read(path, classifier.manifest())?;
+    look_at(classifier, Scan::read(path, classifier.manifest())?, began)
+}
+
+/// The same of a file that is in memory.
+pub fn look_into(
+    classifier: &Classifier,
+    bytes: Vec<u8>,
+    name: &str,
+) -> Result<ClassifiedView, ApiError> {
+    let began = Instant::now();
+    let scan = Scan::of_bytes(bytes, name, classifier.manifest())?;
+    look_at(classifier, scan, began)
+}
+
+fn look_at(
+    classifier: &Classifier,
+    scan: Scan,
+    began: Instant,
+) -> Result<ClassifiedView, ApiError> {
     let said = classifier
         .classify_square(&scan.levels, ClassifyOptions::default())
         .map_err(|error| model_error(&error))?;
@@ -298,13 +333,13 @@ pub fn look(classifier: &Classifier, path: &Path) -> Result<ClassifiedView, ApiE
     Ok(ClassifiedView {
         inference: inference(classifier.manifest(), &scan, &said),
         ms,
-        picture: view(picture),
-        heat: (!said.uncertain()).then(|| view(over)),
+        picture: picture_view(picture),
+        heat: (!said.uncertain()).then(|| picture_view(over)),
         suggestion: None,
     })
 }
 
-fn view(picture: Picture) -> PictureView {
+pub(crate) fn picture_view(picture: Picture) -> PictureView {
     let picture = picture.into_rgb();
     PictureView {
         width: picture.width,

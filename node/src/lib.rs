@@ -5,6 +5,7 @@
 //!
 //! Not here: any format (`salus-audit`), any cryptography (`salus-vault`), any protocol (`salus-sync`, `salus-mesh`).
 
+pub mod attachments;
 pub mod backup;
 pub mod bench;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod doctor;
 pub mod folder;
 pub mod hostile;
 pub mod imaging;
+pub mod inspect;
 pub mod made_up;
 pub mod network;
 pub mod node;

@@ -67,6 +67,8 @@ pub async fn listen(node: Weak<Node>, mut events: broadcast::Receiver<MeshEvent>
             if let Err(error) = noted {
                 tracing::warn!(%error, "a clinic's last sync could not be noted");
             }
+            // What it has may be to be had now.
+            node.keeper.look_at_all();
         }
         node.tell(Event::PeersChanged);
     }

@@ -92,6 +92,10 @@ pub struct Node {
     working: Mutex<usize>,
     /// The image classifier, once somebody asked for it.
     pub imaging: crate::imaging::OnDemand,
+    /// The sealed files, once somebody asked for them.
+    pub blobs: crate::attachments::Blobs,
+    /// What brings files that others have.
+    pub keeper: Arc<crate::attachments::Keeper>,
     _held: FolderLock,
 }
 
@@ -121,10 +125,13 @@ impl Node {
             digest: Arc::new(Notify::new()),
             working: Mutex::new(0),
             imaging: crate::imaging::OnDemand::default(),
+            blobs: crate::attachments::Blobs::default(),
+            keeper: Arc::default(),
             _held: held,
         });
         tokio::spawn(hear(Arc::downgrade(&node), heard));
         tokio::spawn(keep(Arc::downgrade(&node)));
+        tokio::spawn(crate::attachments::keep(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -271,9 +278,18 @@ impl Node {
             listen,
             crate::network::network(self.settings.network),
         );
-        let mesh = Mesh::start(config, Arc::new(CoreLedger::new(core)))
+        let blobs = self.blobs.get(self).await?;
+        let ledger = CoreLedger::new(core).with_blobs(blobs.clone());
+        let config = MeshConfig {
+            blobs: Some(blobs),
+            ..config
+        };
+        let mesh = Mesh::start(config, Arc::new(ledger))
             .await
             .map_err(crate::network::mesh_error)?;
+        let rate = self.settings.attachments.bytes_per_s;
+        mesh.serve_limit().set(rate);
+        self.blobs.limit(rate);
         let mesh = Arc::new(mesh);
         tokio::spawn(crate::network::listen(
             Arc::downgrade(self),
@@ -549,6 +565,7 @@ impl Node {
     /// Closes sessions, network and store.
     pub async fn close(&self) {
         self.disconnect().await;
+        self.blobs.close().await;
         self.lock_now();
         lock(&self.core).take();
     }
@@ -634,7 +651,11 @@ async fn hear(node: std::sync::Weak<Node>, mut notices: mpsc::UnboundedReceiver<
                         tracing::warn!(%error, "known clinics could not be read");
                     }
                 }
-                if let (false, Some(mesh)) = (foreign, node.mesh().await) {
+                if foreign {
+                    if !changed.is_roster {
+                        node.keeper.changed(changed.log);
+                    }
+                } else if let Some(mesh) = node.mesh().await {
                     mesh.log_changed(changed);
                 }
             }

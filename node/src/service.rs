@@ -12,6 +12,7 @@ use salus_audit::LogId;
 use salus_fhir::{CsvOptions, ExportOptions, Import, IpsOptions, Limits};
 use tokio::sync::{broadcast, mpsc};
 
+use crate::attachments::{self, ToAttach, ToFetch, ToLook};
 use crate::core::{Core, Imported, Prepared, Source, Staff, ToImport, log_right, verify_all};
 use crate::folder::{Folder, FolderLock, dialable};
 use crate::network;
@@ -143,7 +144,83 @@ async fn answer(
             clinic,
             right,
         } => grant(node, who, patient, clinic, right).await,
+        Request::ClassifyAttachment {
+            patient,
+            attachment,
+        } => {
+            may_open(node, &who).await?;
+            let view = attachments::classify(node, &who, patient, attachment).await?;
+            Ok(Response::Classified(Box::new(view)))
+        }
         Request::Classify { path, patient } => classify(node, who, path, patient).await,
+        Request::Attach {
+            patient,
+            paths,
+            about,
+            confirmed,
+            each,
+        } => {
+            let asked = ToAttach {
+                patient,
+                paths,
+                about,
+                confirmed,
+                each,
+            };
+            attachments::attach(node, &who, asked, replies)
+                .await
+                .map(Response::Attached)
+        }
+        Request::Attachments { patient } => list_attachments(node, who, patient).await,
+        Request::Fetch {
+            patient,
+            attachment,
+            to,
+            replace,
+        } => {
+            may_open(node, &who).await?;
+            let asked = ToFetch {
+                patient,
+                attachment,
+                to,
+                replace,
+            };
+            let fetched = attachments::fetch(node, &who, asked, replies).await?;
+            Ok(Response::Fetched(Box::new(fetched)))
+        }
+        Request::Preview {
+            patient,
+            attachment,
+            window,
+            frame,
+            max_side,
+        } => {
+            may_open(node, &who).await?;
+            let asked = ToLook {
+                patient,
+                attachment,
+                window,
+                frame,
+                max_side,
+            };
+            let preview = attachments::preview(node, &who, asked).await?;
+            Ok(Response::Preview(Box::new(preview)))
+        }
+        Request::Pin { patient, pin } => attachments::pin(node, &who, patient, pin)
+            .await
+            .map(Response::Done),
+        Request::Erase {
+            patient,
+            attachment,
+            reason,
+        } => erase(node, who, patient, attachment, reason).await,
+        Request::PatientShow { .. } => {
+            let mut answer = core(node, move |core| simple(core, &who, request)).await?;
+            if let Response::Record(view) = &mut answer {
+                attachments::fill_in_all(node, &mut view.attachments).await;
+            }
+            Ok(answer)
+        }
         Request::AuditVerify { patient } => verify(node, patient, replies).await,
         other => core(node, move |core| simple(core, &who, other)).await,
     }
@@ -175,6 +252,63 @@ async fn classify(
     Ok(Response::Classified(Box::new(view)))
 }
 
+/// Refuses whoever opens no records.
+async fn may_open(node: &Arc<Node>, who: &Staff) -> Result<(), ApiError> {
+    let who = who.clone();
+    node.with_core(move |core| {
+        if core.may_view(&who) {
+            Ok(())
+        } else {
+            Err(opens_none())
+        }
+    })
+    .await
+}
+
+fn opens_none() -> ApiError {
+    ApiError::refused("not permitted: this role opens no records")
+        .hint("an auditor reads logs (`salus audit log`), an administrator keeps staff and grants")
+}
+
+async fn list_attachments(
+    node: &Arc<Node>,
+    who: Staff,
+    patient: String,
+) -> Result<Response, ApiError> {
+    may_open(node, &who).await?;
+    let mut views = node
+        .with_core(move |core| {
+            let log = core.patient(&patient)?;
+            // A copy that this clinic cannot read is refused before anything is said of it.
+            core.newest_key(log)?;
+            let mut views = core.attachment_views(log)?;
+            core.hash_inline(log, &mut views)?;
+            core.log_look(&who, log, "files listed")?;
+            Ok(views)
+        })
+        .await?;
+    attachments::fill_in_all(node, &mut views).await;
+    Ok(Response::Attachments(views))
+}
+
+/// Destroys a file: its entry first, so that everybody hears of it; then the bytes that no record names any more.
+async fn erase(
+    node: &Arc<Node>,
+    who: Staff,
+    patient: String,
+    attachment: String,
+    reason: String,
+) -> Result<Response, ApiError> {
+    let said = node
+        .with_core(move |core| {
+            let log = core.patient(&patient)?;
+            core.erase(&who, log, &attachment, &reason)
+        })
+        .await?;
+    attachments::collect(node).await?;
+    Ok(Response::Done(said))
+}
+
 async fn core(
     node: &Arc<Node>,
     work: impl FnOnce(&mut Core) -> Result<Response, ApiError> + Send + 'static,
@@ -192,8 +326,7 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
         })
     };
     if opens_records(&request) && !core.may_view(who) {
-        return Err(ApiError::refused("not permitted: this role opens no records")
-            .hint("an auditor reads logs (`salus audit log`), an administrator keeps staff and grants"));
+        return Err(opens_none());
     }
     match request {
         Request::StaffList => Ok(Response::Staff(core.staff())),
@@ -597,6 +730,10 @@ async fn sync(node: &Arc<Node>, clinic: Option<String>) -> Result<Response, ApiE
     }
     // What arrived is shown from now on: the answer waits for the index.
     while node.with_core(|core| core.digest_dirty(64)).await? > 0 {}
+    if !node.options.daemon {
+        // A daemon brings files in its own time; a command ends now.
+        attachments::catch_up(node).await;
+    }
     Ok(Response::Synced(reports))
 }
 

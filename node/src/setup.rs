@@ -97,6 +97,7 @@ fn make(folder: &Folder, options: InitOptions) -> Result<InitOutcome, ApiError> 
         version: 1,
         network: options.network,
         port: free_port()?,
+        attachments: crate::attachments::Policy::default(),
     };
     let phrase = RecoveryPhrase::generate();
     let secrets = NodeSecrets::generate();

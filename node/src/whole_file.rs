@@ -18,6 +18,11 @@ pub fn write_over(
     }
     let mut file = beside(path)?;
     content(&mut file)?;
+    finish_over(file, path)
+}
+
+/// Makes a finished file durable, and moves it over whatever is in its place.
+pub fn finish_over(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     sync_folder(path)
@@ -45,7 +50,8 @@ pub fn write_new_with<T>(
     Ok(made)
 }
 
-fn finish_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
+/// Makes a finished file durable, and puts it into its place, where nothing may be.
+pub fn finish_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|e| e.error)?;
     sync_folder(path)
@@ -59,7 +65,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// The unfinished file, with mode 0600, removed unless it is persisted. What a killed process leaves says by its name what it was.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
+pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");
     tempfile::Builder::new()

@@ -19,7 +19,7 @@ fn nobody(root: &Path) -> Clinic {
 }
 
 /// A picture of no scanner: levels by a rule.
-fn png(path: &Path, side: u32, level: impl Fn(u32, u32) -> u32) -> String {
+pub fn png(path: &Path, side: u32, level: impl Fn(u32, u32) -> u32) -> String {
     let places = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
     let levels = places.map(|(x, y)| u8::try_from(level(x, y) % 256).unwrap());
     let picture = Picture::grey(side, side, levels.collect()).unwrap();

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("salus-sandbox", "crates/sandbox", &[]),
     ("salus-kernels", "crates/kernels", &[]),
     ("salus-imaging", "crates/imaging", &[]),
+    ("salus-media", "crates/media", &["salus-imaging"]),
     (
         "salus-models",
         "models",
@@ -38,6 +39,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "salus-store",
             "salus-sandbox",
             "salus-imaging",
+            "salus-media",
             "salus-models",
             "salus-mesh",
             "salus-api",
@@ -54,6 +56,7 @@ const PURE: &[&str] = &[
     "salus-fhir",
     "salus-sync",
     "salus-imaging",
+    "salus-media",
 ];
 /// What a pure crate must not depend on.
 const IMPURE: &[&str] = &[

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod at_rest;
+mod attachments;
 mod images;
 mod layering;
 mod process;

@@ -4,6 +4,7 @@ use salus_api::record::{CodeableConcept, Observation, Timing};
 use salus_api::{Inference, PatientView, SuggestionState, SuggestionView};
 
 use crate::detail::{Detail, Line};
+use crate::files;
 use crate::rows;
 use crate::sections::Target;
 use crate::series::{self, Series};
@@ -265,20 +266,9 @@ pub(crate) fn describe(
         }
         Target::Attachment(id) => {
             let a = view.attachments.iter().find(|a| a.id == *id)?;
-            l.field("Type", a.mime.as_str());
-            l.field("Size", rows::bytes(a.bytes));
-            l.field("Added", clock.at(a.added_ms));
-            l.field("By", a.clinic.as_str());
-            l.field(
-                "Here",
-                if a.available {
-                    "yes"
-                } else {
-                    "no, not fetched yet"
-                },
-            );
-            l.field("Id", a.id.as_str());
-            a.name.clone()
+            let about = files::about(view, a);
+            l.lines.extend(files::lines(a, about.as_deref(), clock));
+            files::name(a)
         }
         Target::Suggestion(id) => {
             let s = view.suggestions.iter().find(|s| s.id == *id)?;

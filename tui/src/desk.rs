@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use salus_api::{ApiError, Auth, ErrorKind, LockState, PeerView, Request, Response, Status};
 
+use crate::folder::Sort;
 use crate::msg::{CallId, Effect, Size};
 use crate::picture::Depth;
 use crate::theme::Theme;
@@ -170,10 +171,27 @@ impl Desk {
     }
 
     /// Asks for what a folder of this machine holds.
-    pub fn read_folder(&mut self, folder: PathBuf) -> CallId {
+    pub fn read_folder(&mut self, folder: PathBuf, sort: Sort) -> CallId {
         let call = self.next_call();
-        self.effects.push(Effect::ReadFolder { call, folder });
+        self.effects.push(Effect::ReadFolder { call, folder, sort });
         call
+    }
+
+    /// Asks for a place for a file that another program is to show.
+    pub fn make_scratch(&mut self, ending: &'static str) -> CallId {
+        let call = self.next_call();
+        self.effects.push(Effect::MakeScratch { call, ending });
+        call
+    }
+
+    /// Has another program show such a file.
+    pub fn show_scratch(&mut self, call: CallId, file: PathBuf) {
+        self.effects.push(Effect::ShowScratch { call, file });
+    }
+
+    /// Such a file is not needed any more.
+    pub fn leave_scratch(&mut self, file: PathBuf) {
+        self.effects.push(Effect::LeaveScratch(file));
     }
 
     /// Gives up on a call that only reads.

@@ -732,6 +732,7 @@ pub(crate) fn record() -> PatientView {
             clinic: "Hillside Practice".into(),
             available: true,
             entry: "9b".repeat(32),
+            ..AttachmentView::default()
         }],
         conflicts: conflicts(),
         concerns: Vec::new(),
@@ -748,6 +749,148 @@ pub(crate) fn record() -> PatientView {
         synced_ms: Some(NOW_MS - 3 * MINUTE_MS),
         problems: Vec::new(),
     }
+}
+
+/// The facts of a made-up file, or its tags.
+fn facts(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    value.as_object().cloned().unwrap()
+}
+
+/// Made-up files, newest first: a scan, a recording, a text, one on its way, one elsewhere, one erased.
+pub(crate) fn files() -> Vec<AttachmentView> {
+    use serde_json::json;
+    let file =
+        |n: u64, name: &str, mime: &str, bytes: u64, known: serde_json::Value| AttachmentView {
+            id: format!("f{n}{}", "4b".repeat(7)),
+            name: name.into(),
+            mime: mime.into(),
+            bytes,
+            sha256: "c0ffee12".repeat(8),
+            added_ms: NOW_MS - n * DAY_MS,
+            clinic: "Riverside Clinic".into(),
+            actor: "Ines Falk".into(),
+            available: true,
+            preview: true,
+            facts: facts(known),
+            entry: "9b".repeat(32),
+            ..AttachmentView::default()
+        };
+    let tags = json!({
+        "modality": "CT", "rows": 512, "columns": 512, "frames": 10, "bits": 12,
+        "study_date": "20261002", "study_description": "Thorax", "series_number": "3",
+        "series_description": "Lung 1.0", "body_part": "CHEST", "patient_name": "Okafor^Amara",
+        "patient_id": "204-118", "patient_birth_date": "19840517",
+        "window_centre": 40.0, "window_width": 400.0,
+    });
+    vec![
+        AttachmentView {
+            dicom: Some(facts(tags)),
+            about: Some("r0".into()),
+            ..file(
+                1,
+                "thorax.dcm",
+                "application/dicom",
+                5_243_904,
+                json!({"kind": "DICOM", "warnings": ["thorax.dcm: a warning that was given when it was attached"]}),
+            )
+        },
+        file(
+            2,
+            "visit.wav",
+            "audio/wav",
+            6_560_044,
+            json!({"kind": "WAV", "duration_ms": 205_000, "sample_rate": 16_000, "channels": 1, "codec": "PCM"}),
+        ),
+        file(
+            3,
+            "letter.txt",
+            "text/plain",
+            80_000,
+            json!({"kind": "text", "lines": 900}),
+        ),
+        AttachmentView {
+            available: false,
+            held: 12_200_000,
+            clinic: "Hillside Practice".into(),
+            actor: "Tom Berg".into(),
+            ..file(
+                4,
+                "knee.tif",
+                "image/tiff",
+                30_000_000,
+                json!({"kind": "TIFF", "width": 2000, "height": 3000}),
+            )
+        },
+        AttachmentView {
+            available: false,
+            preview: false,
+            ..file(
+                5,
+                "report.pdf",
+                "application/pdf",
+                240_000,
+                json!({"kind": "PDF", "pages": 4}),
+            )
+        },
+        AttachmentView {
+            available: false,
+            preview: false,
+            erased: Some("attached to the wrong patient".into()),
+            bytes: 0,
+            sha256: String::new(),
+            ..file(6, "", "", 0, json!({}))
+        },
+    ]
+}
+
+/// What can be looked at of them.
+pub(crate) fn previews() -> Vec<PreviewView> {
+    let (width, height) = (48_u32, 48_u32);
+    let ring = |x: u32, y: u32| {
+        let (x, y) = (x.abs_diff(24), y.abs_diff(24));
+        let far = x * x + y * y;
+        let level = match far {
+            521.. => 0,
+            381.. => 230,
+            _ => 40 + 3 * (x + y),
+        };
+        [u8::try_from(level).unwrap(); 3]
+    };
+    let rgb = (0..height)
+        .flat_map(|y| (0..width).flat_map(move |x| ring(x, y)))
+        .collect();
+    let picture = PictureView { width, height, rgb };
+    let wave = |n: i32| {
+        let loud =
+            i8::try_from((n * 7 % 61 + n * 13 % 47) * (100 - (n - 100).abs() / 2) / 100).unwrap();
+        (-loud, loud)
+    };
+    let text = "Dear colleague,\n\nthank you for sending Mrs Okafor, whom we saw for her eyes.\n\nFundi without \
+                haemorrhages; next look in a year.\n";
+    vec![
+        PreviewView::Picture {
+            picture: picture.clone(),
+            from_file: false,
+            frame: (4, 10),
+            window: Some((40.0, 400.0)),
+        },
+        PreviewView::Waveform {
+            duration_ms: 205_000,
+            peaks: (0..200).map(wave).collect(),
+        },
+        PreviewView::Text {
+            text: text.repeat(9),
+            whole: false,
+        },
+        PreviewView::Picture {
+            picture,
+            from_file: false,
+            frame: (0, 1),
+            window: None,
+        },
+        PreviewView::None("nothing of this file can be shown here".into()),
+        PreviewView::None("erased".into()),
+    ]
 }
 
 /// The clinics it knows: one in step, one away.

@@ -1,4 +1,4 @@
-//! What a folder holds that can be chosen: other folders, and files that may be images.
+//! What a folder holds that can be chosen: other folders, and files; of these all, or those that may be images.
 
 use std::io;
 use std::path::Path;
@@ -8,6 +8,15 @@ const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm"];
 /// Entries that are looked at, and entries that are kept (guesses: beyond them one types the name).
 const MAX_LOOKED_AT: usize = 20_000;
 const MAX_ENTRIES: usize = 2_000;
+
+/// Which files of a folder can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Those that may be images.
+    Images,
+    /// All of them.
+    Files,
+}
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +37,16 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// The listing of these names, hidden ones and files that are no images left out. A file's second part is false.
-    pub fn of(names: impl IntoIterator<Item = (String, bool)>) -> Self {
+    /// The listing of these names, hidden ones and files of another sort left out. A file's second part is false.
+    pub fn of(sort: Sort, names: impl IntoIterator<Item = (String, bool)>) -> Self {
         let mut listing = Self::default();
         for (n, (name, is_folder)) in names.into_iter().enumerate() {
             if n >= MAX_LOOKED_AT {
                 listing.more = true;
                 break;
             }
-            if !name.starts_with('.') && (is_folder || is_image(&name)) {
+            let wanted = is_folder || sort == Sort::Files || is_image(&name);
+            if !name.starts_with('.') && wanted {
                 listing.entries.push(Entry { name, is_folder });
             }
         }
@@ -55,7 +65,7 @@ fn is_image(name: &str) -> bool {
 
 /// Reads a folder. Waits for the disk: only the loop calls it. Names that are no text are left out: no path with them can
 /// be sent to the node.
-pub(crate) fn read(folder: &Path) -> Result<Listing, String> {
+pub(crate) fn read(folder: &Path, sort: Sort) -> Result<Listing, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| problem(&error))?;
     let names = entries.flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
@@ -64,7 +74,7 @@ pub(crate) fn read(folder: &Path) -> Result<Listing, String> {
         let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
         Some((name, is_folder))
     });
-    Ok(Listing::of(names))
+    Ok(Listing::of(sort, names))
 }
 
 /// Why a folder cannot be read, in plain words.
@@ -94,8 +104,10 @@ mod tests {
             ("archive", true),
             ("C.jpeg", false),
         ];
-        let listing = Listing::of(names.map(|(name, folder)| (name.to_owned(), folder)));
+        let of = |sort| Listing::of(sort, names.map(|(name, folder)| (name.to_owned(), folder)));
+        let listing = of(Sort::Images);
         let names: Vec<&str> = listing.entries.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(of(Sort::Files).entries.len(), names.len() + 2);
         assert_eq!(names, ["archive", "Zoo", "a.dcm", "b.PNG", "C.jpeg"]);
         assert!(!listing.more);
     }
@@ -103,7 +115,10 @@ mod tests {
     #[test]
     fn a_listing_is_bounded_and_says_so() {
         let many = |n: usize, ending: &'static str| {
-            Listing::of((0..n).map(move |n| (format!("{n}{ending}"), false)))
+            Listing::of(
+                Sort::Images,
+                (0..n).map(move |n| (format!("{n}{ending}"), false)),
+            )
         };
         let images = many(MAX_ENTRIES + 1, ".png");
         assert_eq!((images.entries.len(), images.more), (MAX_ENTRIES, true));
@@ -114,15 +129,15 @@ mod tests {
     #[test]
     fn a_folder_is_read_and_what_is_none_is_said() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let listing = read(folder).expect("our own folder");
+        let listing = read(folder, Sort::Images).expect("our own folder");
         let entry = |name: &str, is_folder| Entry {
             name: name.to_owned(),
             is_folder,
         };
         assert!(listing.entries.contains(&entry("src", true)), "{listing:?}");
         assert!(!listing.entries.iter().any(|e| e.name == "Cargo.toml"));
-        let absent = read(&folder.join("no such folder"));
+        let absent = read(&folder.join("no such folder"), Sort::Files);
         assert_eq!(absent, Err("There is no such folder.".to_owned()));
-        assert!(read(&folder.join("Cargo.toml")).is_err());
+        assert!(read(&folder.join("Cargo.toml"), Sort::Files).is_err());
     }
 }

@@ -97,7 +97,7 @@ fn a_folder_is_read_by_the_loop_and_a_late_one_is_dropped() {
     }
     let reading = |s: &Script| -> Vec<_> {
         let call = |e: &Effect| match e {
-            Effect::ReadFolder { call, folder } => Some((*call, folder.clone())),
+            Effect::ReadFolder { call, folder, .. } => Some((*call, folder.clone())),
             _ => None,
         };
         s.open.iter().filter_map(call).collect()
@@ -107,7 +107,10 @@ fn a_folder_is_read_by_the_loop_and_a_late_one_is_dropped() {
     assert!(s.screen().contains("Reading the folder…"));
     // Further up before it has come: the first list belongs to another folder.
     s.key(Key::new(Code::Backspace));
-    let listing = crate::folder::Listing::of([("ghost.png".to_owned(), false)]);
+    let listing = crate::folder::Listing::of(
+        crate::folder::Sort::Images,
+        [("ghost.png".to_owned(), false)],
+    );
     s.tell(Msg::Folder(late, Ok(listing)));
     assert!(!s.screen().contains("ghost"));
     s.answer();

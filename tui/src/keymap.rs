@@ -79,6 +79,22 @@ pub(crate) enum Action {
     ChooseFile,
     CompleteName,
     SwitchPicture,
+    // Files.
+    AttachFile,
+    AttachAnother,
+    OpenOutside,
+    WriteFile,
+    KeepFiles,
+    EraseFile,
+    Larger,
+    NextFrame,
+    PreviousFrame,
+    CentreUp,
+    CentreDown,
+    Narrower,
+    Wider,
+    OwnWindow,
+    HabitWindow,
     // Same person.
     Link,
     Unlink,
@@ -106,6 +122,7 @@ impl Action {
             Self::NewNote
                 | Self::BloodPressure
                 | Self::OpenImage
+                | Self::AttachFile
                 | Self::OpenConflicts
                 | Self::OpenDuplicates
                 | Self::OpenRights
@@ -144,6 +161,10 @@ pub(crate) enum Context {
     Chooser,
     /// An image, and what a model said about it.
     Image,
+    /// A file of a record.
+    File,
+    /// The same: a picture with a window that can be moved.
+    Slice,
     /// Settling conflicts: the cursor stands on a value.
     Conflicts,
     /// The same: the cursor stands on a concern.
@@ -170,7 +191,7 @@ pub(crate) enum Context {
 
 impl Context {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Unlock,
         Self::Search,
         Self::Patients,
@@ -185,6 +206,8 @@ impl Context {
         Self::Prompt,
         Self::Chooser,
         Self::Image,
+        Self::File,
+        Self::Slice,
         Self::Conflicts,
         Self::Concerns,
         Self::Duplicates,
@@ -225,6 +248,7 @@ pub(crate) enum Group {
     Typing,
     Suggestions,
     Images,
+    Files,
     Conflicts,
     Persons,
     Rights,
@@ -235,7 +259,7 @@ pub(crate) enum Group {
 
 impl Group {
     /// All of them, in the order of the help screen.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Everywhere,
         Self::Moving,
         Self::Patients,
@@ -243,6 +267,7 @@ impl Group {
         Self::Writing,
         Self::Suggestions,
         Self::Images,
+        Self::Files,
         Self::Conflicts,
         Self::Persons,
         Self::Rights,
@@ -263,6 +288,7 @@ impl Group {
             Self::Typing => "Typing",
             Self::Suggestions => "AI suggestions",
             Self::Images => "Images",
+            Self::Files => "Files",
             Self::Conflicts => "Conflicts and concerns",
             Self::Persons => "Same person?",
             Self::Rights => "Who may see a record",
@@ -296,7 +322,7 @@ impl Binding {
     /// A row of keys in short, `1…9`, where each key means another of the same thing.
     pub fn range(&self) -> Option<String> {
         match self.keys {
-            [first, .., last] if self.keys.len() > 5 => Some(format!("{first}…{last}")),
+            [first, .., last] if self.keys.len() > 3 => Some(format!("{first}…{last}")),
             _ => None,
         }
     }
@@ -331,6 +357,8 @@ const WORKING: &[C] = &[
     C::Prompt,
     C::Chooser,
     C::Image,
+    C::File,
+    C::Slice,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -350,6 +378,7 @@ const LISTS: &[C] = &[
     C::Filter,
     C::Chooser,
     C::Image,
+    C::File,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -375,6 +404,8 @@ const PAGES: &[C] = &[
     C::Filter,
     C::Chooser,
     C::Image,
+    C::File,
+    C::Slice,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -392,6 +423,8 @@ const ENDS: &[C] = &[
     C::Item,
     C::Suggestion,
     C::Image,
+    C::File,
+    C::Slice,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -414,6 +447,8 @@ const BACK: &[C] = &[
     C::Prompt,
     C::Chooser,
     C::Image,
+    C::File,
+    C::Slice,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -440,6 +475,8 @@ const HELPED: &[C] = &[
     C::Prompt,
     C::Chooser,
     C::Image,
+    C::File,
+    C::Slice,
     C::Conflicts,
     C::Concerns,
     C::Duplicates,
@@ -502,6 +539,21 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::NewNote, Group::Record, "new-note", "Write a note", "note", &[Key::char('n')], RECORD),
     bind(Action::OpenImage, Group::Images, "image", "Have a model look at an image", "image", &[Key::char('i')], &[C::Record, C::Past, C::Suggestions, C::Image]),
     bind(Action::SwitchPicture, Group::Images, "switch-picture", "The image, or what speaks for it", "heat map", &[Key::char('m'), key(Code::Tab)], &[C::Image]),
+    bind(Action::AttachFile, Group::Files, "attach", "Attach a file to this record", "attach", &[Key::char('f')], RECORD),
+    bind(Action::CentreUp, Group::Files, "centre-up", "Window centre up: darker", "centre", &[key(Code::Up), Key::char('k')], &[C::Slice]),
+    bind(Action::CentreDown, Group::Files, "centre-down", "Window centre down: lighter", "", &[key(Code::Down), Key::char('j')], &[C::Slice]),
+    bind(Action::Narrower, Group::Files, "narrower", "Window narrower: more contrast", "", &[key(Code::Left), Key::char('h')], &[C::Slice]),
+    bind(Action::Wider, Group::Files, "wider", "Window wider: less contrast", "width", &[key(Code::Right), Key::char('l')], &[C::Slice]),
+    bind(Action::NextFrame, Group::Files, "next-frame", "Next frame", "frame", &[Key::char('.'), Key::char('n')], &[C::File, C::Slice]),
+    bind(Action::PreviousFrame, Group::Files, "previous-frame", "Frame before", "", &[Key::char(','), Key::char('N')], &[C::File, C::Slice]),
+    bind(Action::OwnWindow, Group::Files, "own-window", "The file's own window", "own", &[Key::char('0')], &[C::Slice]),
+    bind(Action::HabitWindow, Group::Files, "habit-window", "CT: lung, bone, brain, tissue", "CT", &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4')], &[C::Slice]),
+    bind(Action::WriteFile, Group::Files, "write-file", "Write it to disk", "write", &[Key::char('w')], &[C::File, C::Slice]),
+    bind(Action::OpenOutside, Group::Files, "open-outside", "Open it in another program", "open", &[Key::char('o')], &[C::File, C::Slice]),
+    bind(Action::Larger, Group::Files, "larger", "The look over the whole width", "larger", &[Key::char('m'), key(Code::Tab)], &[C::File, C::Slice]),
+    bind(Action::KeepFiles, Group::Files, "keep-files", "Keep this record's files, or not", "keep here", &[Key::char('p')], &[C::File, C::Slice]),
+    bind(Action::EraseFile, Group::Files, "erase-file", "Erase it for good, with a reason", "erase", &[Key::char('x')], &[C::File, C::Slice]),
+    bind(Action::AttachAnother, Group::Files, "attach-another", "Attach another file", "attach", &[Key::char('a'), Key::char('f')], &[C::File, C::Slice]),
     bind(Action::OpenConflicts, Group::Record, "conflicts", "Settle conflicts and concerns", "conflicts", &[Key::char('c')], RECORD),
     bind(Action::RecordAudit, Group::Record, "record-audit", "Who did what with this record", "audit", &[Key::char('a')], RECORD),
     bind(Action::OpenRights, Group::Record, "rights", "Who may see this record", "who may", &[Key::char('w')], RECORD),
@@ -537,7 +589,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::JumpSection, Group::Record, "jump-section", "Section by its number", "",
         &[Key::char('1'), Key::char('2'), Key::char('3'), Key::char('4'), Key::char('5'), Key::char('6'), Key::char('7'), Key::char('8'), Key::char('9'), Key::char('0'), Key::char('-'), Key::char('=')], RECORD),
     bind(Action::Reload, Group::Everywhere, "reload", "Read again", "", &[Key::char('r'), key(Code::F(5))], 
-        &[C::Patients, C::Search, C::Record, C::Suggestions, C::Past, C::Conflicts, C::Concerns, C::Duplicates, C::Rights, C::Audit, C::RecordAudit, C::Sync]),
+        &[C::Patients, C::Search, C::Record, C::Suggestions, C::Past, C::File, C::Slice, C::Conflicts, C::Concerns, C::Duplicates, C::Rights, C::Audit, C::RecordAudit, C::Sync]),
     // Writing.
     bind(Action::NewLine, Group::Writing, "new-line", "New line", "", &[key(Code::Enter)], &[C::Note]),
     bind(Action::NextField, Group::Writing, "next-field", "Next field", "", &[key(Code::Tab)], &[C::Form, C::Prompt, C::Unlock]),

@@ -24,6 +24,7 @@ mod describe;
 mod desk;
 mod detail;
 mod editor;
+mod files;
 mod folder;
 mod form;
 mod input;
@@ -35,6 +36,7 @@ mod pages;
 mod picture;
 mod rows;
 mod run;
+mod scratch;
 mod sections;
 mod series;
 mod subject;
@@ -44,8 +46,12 @@ mod text;
 mod theme;
 mod update;
 mod view;
+mod waveform;
 mod when;
+mod window;
 
+#[cfg(test)]
+mod attachments;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use salus_api::Auth;
 
 use crate::desk::{Desk, Places, Session};
-use crate::keymap::Context;
+use crate::keymap::{Action, Context};
 use crate::msg::{Effect, Size};
 use crate::pages::{Attempt, Help, Note, Palette, Patients, Question, Record, Screen, Unlock};
 use crate::picture::Depth;
@@ -140,6 +140,11 @@ impl Model {
         }
     }
 
+    /// Whether the page that is seen offers an action as it stands; what lies over it is as it is.
+    pub fn offers(&self, action: Action) -> bool {
+        self.overlay.is_some() || self.top().is_none_or(|s| s.page().offers(action))
+    }
+
     /// Whether the pages can be laid out.
     pub fn fits(&self) -> bool {
         let size = self.desk.size;
@@ -215,6 +220,9 @@ impl Model {
                     },
                 );
             }
+        }
+        for screen in &mut self.screens {
+            screen.page_mut().left(&mut self.desk);
         }
         self.desk.unsubscribe();
         self.desk.session = None;

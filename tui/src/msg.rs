@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use salus_api::{ApiError, Auth, Event, Progress, Request, Response};
 
-use crate::folder::Listing;
+use crate::folder::{Listing, Sort};
 use crate::keys::Key;
+use crate::scratch::Scratch;
 
 /// Names one call to the node, for as long as the program runs. An answer whose call nobody waits for any more is dropped;
 /// that is how late answers to earlier keystrokes disappear.
@@ -41,6 +42,8 @@ pub(crate) enum Msg {
     Answer(CallId, Result<Response, ApiError>),
     /// A folder was read, or could not be.
     Folder(CallId, Result<Listing, String>),
+    /// What became of a file for another program.
+    Scratch(CallId, Scratch),
     /// The node reports a change.
     Event(CallId, Event),
     /// The node reports no more changes: it went away, or the session ended.
@@ -68,7 +71,25 @@ pub(crate) enum Effect {
         call: CallId,
         /// Which folder.
         folder: PathBuf,
+        /// Which of its files.
+        sort: Sort,
     },
+    /// Make a place for a file that another program is to show; it comes back as [`Msg::Scratch`].
+    MakeScratch {
+        /// Names the file's whole way.
+        call: CallId,
+        /// The ending of its name.
+        ending: &'static str,
+    },
+    /// Show such a file; each turn comes back as [`Msg::Scratch`].
+    ShowScratch {
+        /// Names the file's whole way.
+        call: CallId,
+        /// Which.
+        file: PathBuf,
+    },
+    /// Nobody needs such a file any more: wipe it.
+    LeaveScratch(PathBuf),
     /// The answer is of no use any more: hang up. Only for calls that read.
     Cancel(CallId),
     /// Ask to be told of changes, instead of the stream before.

@@ -8,6 +8,7 @@ use salus_api::record::{
 };
 use salus_api::{AttachmentView, SuggestionState, SuggestionView};
 
+use crate::files;
 use crate::sections::{Row, Target};
 use crate::series::{self, Series};
 use crate::subject;
@@ -321,19 +322,23 @@ fn encounter(e: &Encounter, c: &RecordContent, clock: &Clock) -> Row {
 }
 
 fn attachment(a: &AttachmentView, clock: &Clock) -> Row {
-    let here = if a.available {
-        ("yes", Tone::Text)
-    } else {
-        ("no", Tone::Caution)
+    let (name, tone) = match &a.erased {
+        Some(_) => (files::name(a), Tone::Dim),
+        None => (files::name(a), Tone::Text),
+    };
+    let size = match a.erased {
+        Some(_) => String::new(),
+        None => bytes(a.bytes),
     };
     item(
         Target::Attachment(a.id.clone()),
         [
             (clock.date(a.added_ms), Tone::Dim),
-            (a.name.clone(), Tone::Text),
-            (a.mime.clone(), Tone::Dim),
-            (bytes(a.bytes), Tone::Text),
-            (here.0.to_owned(), here.1),
+            (name, tone),
+            (files::kind(a), Tone::Dim),
+            (size, Tone::Text),
+            (a.actor.clone(), Tone::Dim),
+            files::here(a),
         ],
     )
 }

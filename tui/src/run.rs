@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::desk::Places;
-use crate::folder;
+use crate::folder::{self, Sort};
 use crate::keys::Key;
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
 use crate::picture::Depth;
+use crate::scratch::{self, Scratch, Scratches, Viewer};
 use crate::terminal::{Guard, at_the_screen};
 use crate::theme::Theme;
 use crate::update::update;
@@ -83,12 +84,14 @@ pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
         staff: options.staff,
         auth: options.auth,
     };
+    let env = |name: &str| std::env::var_os(name);
+    let scratches = Scratches::new(scratch::base(env), Viewer::from_env(env));
     let done = drive(
         &mut terminal,
         EventStream::new(),
         signals,
         now_ms,
-        client,
+        (client, scratches),
         start,
     )
     .await;
@@ -140,7 +143,7 @@ async fn drive<B>(
     mut events: impl Stream<Item = io::Result<TerminalEvent>> + Unpin,
     mut signals: impl Stream<Item = ()> + Unpin,
     now_ms: impl Fn() -> u64,
-    client: Client,
+    (client, scratches): (Client, Scratches),
     start: Start,
 ) -> Result<(), TuiError>
 where
@@ -153,6 +156,7 @@ where
         sender,
         calls: HashMap::new(),
         stream: None,
+        scratches,
     };
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -206,6 +210,7 @@ struct Tasks {
     sender: mpsc::Sender<Msg>,
     calls: HashMap<CallId, AbortHandle>,
     stream: Option<AbortHandle>,
+    scratches: Scratches,
 }
 
 impl Drop for Tasks {
@@ -214,6 +219,7 @@ impl Drop for Tasks {
             call.abort();
         }
         self.hang_up();
+        self.scratches.wipe_all();
     }
 }
 
@@ -236,7 +242,24 @@ impl Tasks {
                     );
                     self.calls.insert(call, tokio::spawn(task).abort_handle());
                 }
-                Effect::ReadFolder { call, folder } => look_into(&self.sender, call, folder),
+                Effect::ReadFolder { call, folder, sort } => {
+                    look_into(&self.sender, call, folder, sort);
+                }
+                Effect::MakeScratch { call, ending } => {
+                    let scratches = self.scratches.clone();
+                    let make = move |tell: &dyn Fn(Scratch)| tell(scratches.prepare(ending));
+                    beside(&self.sender, call, make);
+                }
+                Effect::ShowScratch { call, file } => {
+                    let scratches = self.scratches.clone();
+                    let show = move |tell: &dyn Fn(Scratch)| scratches.show(&file, tell);
+                    beside(&self.sender, call, show);
+                }
+                Effect::LeaveScratch(file) => {
+                    let scratches = self.scratches.clone();
+                    // Where there is no thread for it, it is wiped when the UI ends.
+                    drop(std::thread::Builder::new().spawn(move || scratches.leave(&file)));
+                }
                 Effect::Cancel(call) => {
                     if let Some(task) = self.calls.remove(&call) {
                         task.abort();
@@ -278,13 +301,27 @@ async fn ask(
 
 /// Reads a folder on a thread of its own, and not on one of the runtime's: those are waited for at the end, and a disk that
 /// is gone would hold up the end of the program.
-fn look_into(sender: &mpsc::Sender<Msg>, call: CallId, folder: PathBuf) {
+fn look_into(sender: &mpsc::Sender<Msg>, call: CallId, folder: PathBuf, sort: Sort) {
     let told = sender.clone();
-    let read = move || drop(told.blocking_send(Msg::Folder(call, folder::read(&folder))));
+    let read = move || drop(told.blocking_send(Msg::Folder(call, folder::read(&folder, sort))));
     if let Err(error) = std::thread::Builder::new().spawn(read) {
         let problem = format!("The folder cannot be read: {error}.");
         // A loop that is so busy shows no list; the next key asks for it anew.
         drop(sender.try_send(Msg::Folder(call, Err(problem))));
+    }
+}
+
+/// Works on a file for another program, on a thread of its own for the same reason; each turn is told.
+fn beside(
+    sender: &mpsc::Sender<Msg>,
+    call: CallId,
+    work: impl FnOnce(&dyn Fn(Scratch)) + Send + 'static,
+) {
+    let told = sender.clone();
+    let tell = move |scratch| drop(told.blocking_send(Msg::Scratch(call, scratch)));
+    if let Err(error) = std::thread::Builder::new().spawn(move || work(&tell)) {
+        let problem = Scratch::Failed(format!("Nothing can be shown now: {error}."));
+        drop(sender.try_send(Msg::Scratch(call, problem)));
     }
 }
 
@@ -327,6 +364,10 @@ mod tests {
             receiver,
             |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) },
         ))
+    }
+
+    fn scratches() -> Scratches {
+        Scratches::new(std::env::temp_dir(), Err("nothing shows files here".into()))
     }
 
     fn start() -> Start {
@@ -409,7 +450,7 @@ mod tests {
             stream(events),
             stream(signals),
             || NOW_MS,
-            client,
+            (client, scratches()),
             start(),
         );
         let (done, ()) = tokio::join!(driven, hand);
@@ -442,7 +483,7 @@ mod tests {
             stream(events),
             stream(signals),
             || NOW_MS,
-            client,
+            (client, scratches()),
             start(),
         );
         driven.await.unwrap();
@@ -467,7 +508,7 @@ mod tests {
             stream(events),
             stream(signals),
             || NOW_MS,
-            client,
+            (client, scratches()),
             start(),
         );
         let (done, ()) = tokio::join!(driven, hand);
@@ -487,7 +528,7 @@ mod tests {
             stream(events),
             stream(signals),
             || NOW_MS,
-            client.clone(),
+            (client.clone(), scratches()),
             start(),
         );
         driven.await.unwrap();
@@ -500,7 +541,7 @@ mod tests {
             stream(events),
             stream(signals),
             || NOW_MS,
-            client,
+            (client, scratches()),
             start(),
         );
         driven.await.unwrap();

@@ -2,7 +2,7 @@
 
 use salus_api::{ApiError, ErrorKind, Right};
 
-use crate::fixtures::{concerns, suggestions};
+use crate::fixtures::{concerns, files, suggestions};
 
 use crate::msg::{Msg, Size};
 use crate::testing::{SIZES, Script};
@@ -157,6 +157,44 @@ fn an_image_and_what_a_model_says_about_it() {
     plain("image-accept", "oka amara<enter>i<down><enter>y");
     plain("image-reject", "oka amara<enter>i<down><enter>x<enter>");
     plain("image-done", "oka amara<enter>i<down><enter>y<enter>");
+}
+
+#[test]
+fn the_files_of_a_record() {
+    let put = |script: &mut Script| script.node.record.attachments = files();
+    let coloured = |script: &mut Script| {
+        put(script);
+        script.model.desk.theme = Theme::Dark;
+    };
+    let open = |row: usize| format!("oka amara<enter>-{}<enter>", "j".repeat(row));
+    seen("files", "oka amara<enter>-", put);
+    seen("file-ct", &open(0), put);
+    seen("file-ct-lung", &(open(0) + "1."), coloured);
+    seen("file-ct-whole", &(open(0) + "m"), put);
+    seen("file-recording", &open(1), put);
+    seen("file-text", &open(2), put);
+    seen("file-coming", &open(3), put);
+    seen("file-nothing", &open(4), put);
+    seen("file-erased", &open(5), put);
+    seen("file-write", &(open(0) + "w"), put);
+    seen("file-replace", &(open(0) + "w<enter>"), |script| {
+        put(script);
+        script.node.taken = vec!["/home/ines/scans/thorax.dcm".into()];
+    });
+    seen("file-outside", &(open(0) + "o"), put);
+    seen("file-keep", &(open(0) + "p"), put);
+    seen("file-erase", &(open(0) + "x<enter>"), put);
+    seen("file-attach", &(open(0) + "a"), put);
+    seen(
+        "file-attach-question",
+        &(open(0) + "achest-2026-11-21<enter>"),
+        put,
+    );
+    seen(
+        "file-attach-done",
+        &(open(0) + "achest-2026-11-21<enter>y"),
+        put,
+    );
 }
 
 #[test]

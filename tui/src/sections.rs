@@ -170,10 +170,11 @@ impl Kind {
             Self::Attachments => {
                 const C: &[Column] = &[
                     DATE,
-                    Column::share("File", 1),
-                    Column::fixed("Type", 18).from(75),
-                    Column::fixed("Size", 9).right(),
-                    Column::fixed("Here", 4),
+                    Column::share("File", 2),
+                    Column::fixed("Kind", 14),
+                    Column::fixed("Size", 8).right().from(62),
+                    Column::share("By", 1).from(75),
+                    Column::fixed("Here", 8),
                 ];
                 C
             }

@@ -11,13 +11,15 @@ use salus_api::*;
 
 use crate::desk::Places;
 use crate::fixtures::{
-    NOW_MS, audit, duplicates, folders, grants, images, patients, peers, record, sync_reports,
+    NOW_MS, audit, duplicates, files, folders, grants, images, patients, peers, previews, record,
+    sync_reports,
 };
-use crate::folder::Listing;
+use crate::folder::{Listing, Sort};
 use crate::keys::{Code, Key};
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
 use crate::picture::Depth;
+use crate::scratch::Scratch;
 use crate::theme::Theme;
 use crate::update::update;
 use crate::view::view;
@@ -50,6 +52,16 @@ pub(crate) struct FakeNode {
     pub images: Vec<(PathBuf, ClassifiedView)>,
     /// Folders of the machine, and what is in them: names, and whether each is a folder.
     pub folders: Vec<(PathBuf, Vec<(String, bool)>)>,
+    /// What can be looked at of each of its files.
+    pub previews: Vec<PreviewView>,
+    /// Every look at a file that was asked for.
+    pub looks: Vec<Request>,
+    /// Places on the disk where something is already.
+    pub taken: Vec<PathBuf>,
+    /// What a program on this machine says to a file, after it was started.
+    pub outside: Vec<Scratch>,
+    /// Files for other programs that nobody needs any more.
+    pub wiped: Vec<PathBuf>,
     pub state: LockState,
     /// Fails every call but `Status` where set.
     pub failure: Option<ApiError>,
@@ -68,6 +80,11 @@ impl FakeNode {
             grants: grants(),
             images: images(),
             folders: folders(),
+            previews: previews(),
+            looks: Vec::new(),
+            taken: Vec::new(),
+            outside: vec![Scratch::Shown, Scratch::HandedOn],
+            wiped: Vec::new(),
             state: LockState::Locked,
             failure: None,
             written: Vec::new(),
@@ -184,6 +201,88 @@ impl FakeNode {
                 self.written.push(request);
                 Ok(Response::Classified(Box::new(said)))
             }
+            Request::Attachments { .. } => {
+                Ok(Response::Attachments(self.record.attachments.clone()))
+            }
+            Request::Preview { .. } => self.look(request),
+            Request::Fetch {
+                ref to,
+                ref attachment,
+                replace,
+                ..
+            } => {
+                if self.taken.contains(to) && !replace {
+                    let taken = format!("{} is there already", to.display());
+                    return Err(ApiError::failed(taken).hint("nothing was written"));
+                }
+                let path = to.display().to_string();
+                let all = &self.record.attachments;
+                let file = all.iter().find(|file| file.id == *attachment);
+                let attachment = file.cloned().expect("a file that it has");
+                self.written.push(request);
+                Ok(Response::Fetched(Box::new(FetchedView {
+                    attachment,
+                    path,
+                    received: 0,
+                    seconds: 0.1,
+                })))
+            }
+            Request::Pin { pin, .. } => {
+                self.written.push(request);
+                Ok(Response::Done(match pin {
+                    true => "the record's files are kept here".into(),
+                    false => "the record's files are left to the policy".into(),
+                }))
+            }
+            Request::Erase {
+                ref attachment,
+                ref reason,
+                ..
+            } => {
+                for file in &mut self.record.attachments {
+                    if file.id == *attachment {
+                        file.erased = Some(reason.clone());
+                        file.available = false;
+                    }
+                }
+                self.written.push(request);
+                Ok(Response::Done("the file is erased".into()))
+            }
+            Request::Attach {
+                ref paths,
+                confirmed,
+                ..
+            } => {
+                let path = paths.first().expect("one file").clone();
+                let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+                if name.ends_with("dcm") && !confirmed {
+                    let who =
+                        format!("{name}: its tags name another person: the birth date differs");
+                    return Err(ApiError::refused(who).hint("attach it to the right patient"));
+                }
+                if name.ends_with("pdf") {
+                    return Err(ApiError::failed(format!("{name}: the file ends early")));
+                }
+                let new = AttachmentView {
+                    id: "new".into(),
+                    name: name.into(),
+                    available: true,
+                    ..files().remove(1)
+                };
+                self.previews.push(PreviewView::None("nothing".into()));
+                self.record.attachments.push(new.clone());
+                self.written.push(request.clone());
+                Ok(Response::Attached(vec![AttachedView {
+                    file: name.into(),
+                    attachment: Some(new),
+                    error: None,
+                    added: true,
+                    warnings: match confirmed {
+                        true => vec!["its tags name another person; confirmed".into()],
+                        false => Vec::new(),
+                    },
+                }]))
+            }
             Request::Duplicates { .. } => Ok(Response::Duplicates(self.duplicates.clone())),
             Request::Link { ref other, .. } | Request::Unlink { ref other, .. } => {
                 let linked = matches!(request, Request::Link { .. });
@@ -289,6 +388,40 @@ impl FakeNode {
         }
     }
 
+    /// What can be looked at of a file, in the window and frame that were asked for.
+    fn look(&mut self, asked: Request) -> Result<Response, ApiError> {
+        let Request::Preview {
+            attachment,
+            window,
+            frame,
+            ..
+        } = &asked
+        else {
+            panic!("no look at a file")
+        };
+        let mut all = self.record.attachments.iter();
+        let at = all.position(|file| file.id == *attachment);
+        let at = at.ok_or_else(|| ApiError::not_found("no such file"))?;
+        let mut view = self
+            .previews
+            .get(at)
+            .cloned()
+            .unwrap_or(PreviewView::None("nothing".into()));
+        if let PreviewView::Picture {
+            from_file,
+            window: w,
+            frame: (n, _),
+            ..
+        } = &mut view
+        {
+            *from_file |= window.is_some() || frame.is_some();
+            *w = window.or(*w);
+            *n = frame.unwrap_or(*n);
+        }
+        self.looks.push(asked);
+        Ok(Response::Preview(Box::new(view)))
+    }
+
     /// The past of the made-up record: a day or an instant of 2026, or one of its entries.
     fn past(&self, at: &str) -> Result<AtView, ApiError> {
         let entry = self.audit.iter().find(|row| row.hash == at);
@@ -312,11 +445,11 @@ impl FakeNode {
         })
     }
 
-    fn folder(&self, folder: &Path) -> Result<Listing, String> {
+    fn folder(&self, folder: &Path, sort: Sort) -> Result<Listing, String> {
         let found = self.folders.iter().find(|(known, _)| known == folder);
         let names = found.map(|(_, names)| names.clone());
         names
-            .map(Listing::of)
+            .map(|names| Listing::of(sort, names))
             .ok_or_else(|| "There is no such folder.".to_owned())
     }
 
@@ -416,6 +549,7 @@ impl Script {
                 Effect::Cancel(gone) => self
                     .open
                     .retain(|e| !matches!(e, Effect::Call { call, .. } if *call == gone)),
+                Effect::LeaveScratch(file) => self.node.wiped.push(file),
                 effect => self.open.push(effect),
             }
         }
@@ -423,7 +557,15 @@ impl Script {
 
     /// Lets the node and the disk answer all that was asked, and all that follows from it.
     pub fn answer(&mut self) {
-        let asks = |e: &Effect| matches!(e, Effect::Call { .. } | Effect::ReadFolder { .. });
+        let asks = |e: &Effect| {
+            matches!(
+                e,
+                Effect::Call { .. }
+                    | Effect::ReadFolder { .. }
+                    | Effect::MakeScratch { .. }
+                    | Effect::ShowScratch { .. }
+            )
+        };
         while let Some(at) = self.open.iter().position(asks) {
             match self.open.remove(at) {
                 Effect::Call {
@@ -434,9 +576,22 @@ impl Script {
                     let answer = self.node.answer(&auth, request);
                     self.tell(Msg::Answer(call, answer));
                 }
-                Effect::ReadFolder { call, folder } => {
-                    let listing = self.node.folder(&folder);
+                Effect::ReadFolder { call, folder, sort } => {
+                    let listing = self.node.folder(&folder, sort);
                     self.tell(Msg::Folder(call, listing));
+                }
+                Effect::MakeScratch { call, ending } => {
+                    let file = PathBuf::from(format!("/run/salus-1/attachment.{ending}"));
+                    let made = match self.node.outside.first() {
+                        Some(failed @ Scratch::Failed(_)) => failed.clone(),
+                        _ => Scratch::Ready(file),
+                    };
+                    self.tell(Msg::Scratch(call, made));
+                }
+                Effect::ShowScratch { call, .. } => {
+                    for turn in self.node.outside.clone() {
+                        self.tell(Msg::Scratch(call, turn));
+                    }
                 }
                 _ => {}
             }

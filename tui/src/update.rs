@@ -8,6 +8,7 @@ use crate::keys::Key;
 use crate::model::{Model, Overlay};
 use crate::msg::{Effect, Msg};
 use crate::pages::{Go, Help, Palette, Question, Screen, Then};
+use crate::scratch::Scratch;
 
 /// After so long without a key the desk locks. HIPAA's automatic logoff (45 CFR 164.312(a)(2)(iii)) asks for a time and
 /// names none; NIST SP 800-63B-3, section 4.3.3, allows 15 minutes at its strictest level; a desk that several people
@@ -59,6 +60,15 @@ pub(crate) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             let pages = model.screens.iter_mut().map(Screen::page_mut);
             if let Some(page) = pages.into_iter().find(|p| p.waits_for(call)) {
                 page.listed(listing);
+            }
+        }
+        Msg::Scratch(call, scratch) => {
+            let mut pages = model.screens.iter_mut().map(Screen::page_mut);
+            match (pages.find(|p| p.waits_for(call)), scratch) {
+                (Some(page), scratch) => page.scratch(&mut model.desk, scratch),
+                // A place for a screen that is gone.
+                (None, Scratch::Ready(file)) => model.desk.leave_scratch(file),
+                (None, _) => {}
             }
         }
         Msg::Event(call, event) if model.desk.stream == Some(call) => model.event(&event),
@@ -136,7 +146,9 @@ impl Model {
             }
             Action::Help => return self.overlay = Some(Overlay::Help(Help::default())),
             Action::Palette => {
-                return self.overlay = Some(Overlay::Palette(Palette::new(self.context())));
+                return self.overlay = Some(Overlay::Palette(Palette::new(self.context(), |a| {
+                    self.offers(a)
+                })));
             }
             _ => {}
         }
@@ -190,6 +202,7 @@ impl Model {
             Go::Open(screen) => self.screens.push(*screen),
             Go::Swap(screen) => {
                 if let Some(place) = self.screens.get_mut(at) {
+                    place.page_mut().left(&mut self.desk);
                     *place = *screen;
                 }
             }
@@ -197,7 +210,7 @@ impl Model {
             Go::Enter(attempt) => self.enter(attempt),
             Go::Back if self.screens.len() > 1 => {
                 let was_top = at + 1 == self.screens.len();
-                self.screens.remove(at);
+                self.screens.remove(at).page_mut().left(&mut self.desk);
                 if was_top {
                     // A question about the page that is gone is no question any more.
                     if matches!(self.overlay, Some(Overlay::Question(_))) {

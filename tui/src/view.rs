@@ -68,7 +68,7 @@ fn draw(model: &Model, canvas: &mut Canvas<'_>) {
     let mut foot = canvas.part(0, height - bottom, width, bottom);
     notice(&model.desk, &mut foot);
     let y = bottom - 1;
-    hints(model.context(), &mut foot, y);
+    hints(model, &mut foot, y);
 }
 
 /// Who, where, and how far in step with the others.
@@ -184,7 +184,8 @@ fn notice(desk: &Desk, foot: &mut Canvas<'_>) {
 }
 
 /// The keys that are most useful here, as many as fit; help last, so that it is always seen.
-fn hints(context: Context, foot: &mut Canvas<'_>, y: u16) {
+fn hints(model: &Model, foot: &mut Canvas<'_>, y: u16) {
+    let context = model.context();
     let help = keymap::keys_for(context, Action::Help).next();
     let mut end = foot.width() - 1;
     if let Some(key) = help {
@@ -194,7 +195,8 @@ fn hints(context: Context, foot: &mut Canvas<'_>, y: u16) {
             .saturating_sub(2);
     }
     let mut x = 1;
-    for (binding, key) in keymap::hints(context).filter(|(b, _)| b.action != Action::Help) {
+    let offered = |b: &keymap::Binding| b.action != Action::Help && model.offers(b.action);
+    for (binding, key) in keymap::hints(context).filter(|(b, _)| offered(b)) {
         let hint = binding.hint;
         let wide = text::width(&key) + 1 + text::width(hint);
         if usize::from(x) + wide > usize::from(end) {

@@ -11,6 +11,7 @@
 //! Invariants: a response never carries a key or a passphrase; every text that came from elsewhere is raw and must
 //! be escaped by the face that shows it; times are milliseconds since 1970-01-01 UTC as the writer claimed.
 
+mod attachment;
 mod client;
 mod error;
 mod forms;
@@ -20,16 +21,17 @@ mod response;
 mod secret;
 mod suggestion;
 
+pub use attachment::{AttachedView, AttachmentView, FetchedView, PreviewView};
 pub use client::{Call, Client, Envelope, Event, Progress, Reply, channel};
 pub use error::{ApiError, ErrorKind};
 pub use forms::blood_pressure;
 pub use picture::{ClassifiedView, PictureView};
 pub use request::{Auth, ExportFormat, NewPatient, Request, Right, Role, Stoppable};
 pub use response::{
-    AtView, AttachmentView, AuditRow, ClinicView, ConcernView, ConcernWriter, ConflictChoice,
-    ConflictView, ConflictsView, DoctorFinding, DoctorReport, DuplicateView, GrantView, HeightView,
-    ImportReport, LockState, NetworkMode, PatientRow, PatientView, PeerView, Problem, Response,
-    StaffView, Status, SyncReport, VerifyReport,
+    AtView, AuditRow, ClinicView, ConcernView, ConcernWriter, ConflictChoice, ConflictView,
+    ConflictsView, DoctorFinding, DoctorReport, DuplicateView, GrantView, HeightView, ImportReport,
+    LockState, NetworkMode, PatientRow, PatientView, PeerView, Problem, Response, StaffView,
+    Status, SyncReport, VerifyReport,
 };
 pub use salus_record as record;
 pub use secret::{Passphrase, SessionToken};

@@ -252,6 +252,14 @@ pub enum Request {
         /// Whose image it is, if that is to be noted.
         patient: Option<String>,
     },
+    /// Has the image model look at a file of a record where it is kept, and writes what it says into the record's log as a
+    /// suggestion. → `Classified`
+    ClassifyAttachment {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+    },
     /// Writes what a model said into a record's log, as a suggestion. → `Added`, with the suggestion's id
     Infer {
         /// Whose record.
@@ -289,6 +297,64 @@ pub enum Request {
         category: String,
         /// One patient's only, where given.
         patient: Option<String>,
+    },
+    /// Attaches files to a record. → `Attached`, one for each path
+    Attach {
+        /// Whose files.
+        patient: String,
+        /// Absolute paths on the node's machine.
+        paths: Vec<PathBuf>,
+        /// The id of the item of the record that they belong to, or its beginning.
+        about: Option<String>,
+        /// Whether somebody confirmed that files whose tags name another person are this patient's all the same.
+        confirmed: bool,
+        /// Whether each file is attached or left out by itself; else all are attached, or none.
+        each: bool,
+    },
+    /// Files of a record; a look. → `Attachments`
+    Attachments {
+        /// Whose.
+        patient: String,
+    },
+    /// Writes a file of a record to disk, in the clear; brings it from another clinic where it is not here. An export. → `Fetched`
+    Fetch {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// Absolute path on the node's machine; a folder takes the file under its own name.
+        to: PathBuf,
+        /// Whether a file that is there is replaced.
+        replace: bool,
+    },
+    /// What can be looked at of a file; a look. → `Preview`
+    Preview {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// The window of a DICOM picture, centre and width; the file's own where absent.
+        window: Option<(f64, f64)>,
+        /// Which frame; the one in the middle where absent.
+        frame: Option<u32>,
+        /// Longest side of a picture, pixels.
+        max_side: u32,
+    },
+    /// Keeps a record's files here in full, or leaves it to the policy again. → `Done`
+    Pin {
+        /// Whose.
+        patient: String,
+        /// Whether to keep them.
+        pin: bool,
+    },
+    /// Destroys a file of a record, here and at every clinic that the entry reaches. → `Done`
+    Erase {
+        /// Whose.
+        patient: String,
+        /// The attachment's id, its beginning, or its name.
+        attachment: String,
+        /// Why; readable by whoever may hold the log.
+        reason: String,
     },
     /// Imports one file, whole or not at all. → `Imported`
     Import {

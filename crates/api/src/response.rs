@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use salus_record::model::RecordContent;
 use serde::{Deserialize, Serialize};
 
+use crate::attachment::{AttachedView, AttachmentView, FetchedView, PreviewView};
 use crate::picture::ClassifiedView;
 use crate::request::{Right, Role};
 use crate::secret::SessionToken;
@@ -51,6 +52,14 @@ pub enum Response {
     Suggestions(SuggestionsView),
     /// Images by category.
     Images(ImagesView),
+    /// What became of files that were to be attached, in their order.
+    Attached(Vec<AttachedView>),
+    /// Files of a record.
+    Attachments(Vec<AttachmentView>),
+    /// A file that was written to disk.
+    Fetched(Box<FetchedView>),
+    /// What can be looked at of a file.
+    Preview(Box<PreviewView>),
     /// What an import did.
     Imported(ImportReport),
     /// An exported document.
@@ -164,27 +173,6 @@ pub struct HeightView {
     pub seq: u64,
     /// Hash of that entry, hex.
     pub hash: String,
-}
-
-/// A file that belongs to a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachmentView {
-    /// Id within the record.
-    pub id: String,
-    /// File name.
-    pub name: String,
-    /// Media type.
-    pub mime: String,
-    /// Size as received, bytes.
-    pub bytes: u64,
-    /// When it was added.
-    pub added_ms: u64,
-    /// Clinic that added it.
-    pub clinic: String,
-    /// Whether the bytes are here.
-    pub available: bool,
-    /// The entry that attached it, hex.
-    pub entry: String,
 }
 
 /// A whole record with what a reader must know about it.

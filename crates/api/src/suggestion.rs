@@ -166,6 +166,8 @@ pub struct ImageView {
     pub clinic: String,
     /// When, as claimed.
     pub time_ms: u64,
+    /// The id of the file in the record, where it is attached there.
+    pub attachment: Option<String>,
 }
 
 /// Images of one category.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::attachment::Attachment;
 use crate::cbor::{DecodeError, Reader, Writer};
 use crate::header::MAX_PAYLOAD_BYTES;
 use crate::id::{EntryHash, LogId};
@@ -61,6 +62,8 @@ pub enum Body {
         /// The attachment, packed.
         inline: Vec<u8>,
     },
+    /// An attachment whose bytes are blobs that the header names.
+    Attachment(Box<Attachment>),
     /// This record and another one are shown as one.
     Link {
         /// The other record's log.
@@ -89,7 +92,7 @@ impl Body {
         match self {
             Body::Edit { .. } => Kind::Edit,
             Body::View { .. } => Kind::View,
-            Body::Attach { .. } => Kind::Attach,
+            Body::Attach { .. } | Body::Attachment(_) => Kind::Attach,
             Body::Link { .. } => Kind::Link,
             Body::Unlink { .. } => Kind::Unlink,
             Body::Inference(_) => Kind::Inference,
@@ -131,6 +134,7 @@ impl Body {
                     .bytes(inline);
                 w.finish()
             }
+            Body::Attachment(attachment) => attachment.encode(),
             Body::Link { other } | Body::Unlink { other } => {
                 let mut w = Writer::with_capacity(40);
                 w.array(1).bytes(other.as_bytes());
@@ -177,9 +181,9 @@ impl Body {
                     Body::Unlink { other }
                 }
             }
-            Kind::Attach => {
-                r.array(6)?;
-                Body::Attach {
+            Kind::Attach => match r.any_array()? {
+                10 => Body::Attachment(Box::new(Attachment::read(&mut r)?)),
+                6 => Body::Attach {
                     id: line(&mut r)?,
                     name: line(&mut r)?,
                     mime: line(&mut r)?,
@@ -190,8 +194,9 @@ impl Body {
                     },
                     bytes_len: r.u64()?,
                     inline: r.bytes(MAX_PAYLOAD_BYTES)?.to_vec(),
-                }
-            }
+                },
+                _ => return Err(r.malformed()),
+            },
             Kind::Inference => Body::Inference(Box::new(Inference::read(&mut r)?)),
             Kind::Verdict => {
                 let (inference, decision) = Decision::read(&mut r)?;
@@ -240,6 +245,7 @@ impl fmt::Debug for Body {
             }
             Body::View { .. } => f.write_str("View"),
             Body::Attach { inline, .. } => write!(f, "Attach({} bytes)", inline.len()),
+            Body::Attachment(attachment) => attachment.fmt(f),
             Body::Link { .. } => f.write_str("Link"),
             Body::Unlink { .. } => f.write_str("Unlink"),
             Body::Inference(inference) => inference.fmt(f),

@@ -13,7 +13,9 @@ pub const MAX_WRAPPED_BYTES: usize = 2 * 1024;
 pub const MAX_CUTS: usize = 1024;
 /// Most edits that one quarantine may name (a guess: what broke together; more take several entries).
 pub const MAX_QUARANTINED: usize = 64;
-/// Longest reason of a quarantine in bytes: a line for people, several times over.
+/// Most attachments that one erasure may name (a guess: more take several entries).
+pub const MAX_ERASED: usize = 64;
+/// Longest reason of a quarantine or an erasure in bytes: a line for people, several times over.
 pub const MAX_REASON_BYTES: usize = 1024;
 /// Longest sealed key of the previous epoch in bytes: nonce, 32 bytes and tag make 72; the rest is room.
 pub const MAX_SEALED_KEY_BYTES: usize = 256;
@@ -111,6 +113,13 @@ pub enum Control {
         /// Why, in a line for people.
         reason: String,
     },
+    /// Authorises everyone to destroy what attach entries said and brought.
+    Erase {
+        /// At least one attach entry, ascending.
+        entries: Vec<EntryHash>,
+        /// Why, in a line for people. It is in the clear: whoever may hold the log reads it.
+        reason: String,
+    },
 }
 
 impl Control {
@@ -125,6 +134,7 @@ impl Control {
             Control::Revoke { .. } => Kind::Revoke,
             Control::Rotate { .. } => Kind::Rotate,
             Control::Quarantine { .. } => Kind::Quarantine,
+            Control::Erase { .. } => Kind::Erase,
         }
     }
 
@@ -220,7 +230,7 @@ impl Control {
                     .bytes(previous.as_bytes())
                     .bytes(sealed_previous);
             }
-            Control::Quarantine { entries, reason } => {
+            Control::Quarantine { entries, reason } | Control::Erase { entries, reason } => {
                 w.array(2).array(entries.len());
                 for entry in entries {
                     w.bytes(entry.as_bytes());
@@ -293,11 +303,15 @@ impl Control {
             Kind::Quarantine => {
                 r.array(2)?;
                 Control::Quarantine {
-                    entries: read_quarantined(&mut r)?,
-                    reason: match r.text(MAX_REASON_BYTES)? {
-                        "" => return Err(DecodeError::Impossible("reason")),
-                        reason => reason.to_owned(),
-                    },
+                    entries: read_named(&mut r, MAX_QUARANTINED)?,
+                    reason: read_reason(&mut r)?,
+                }
+            }
+            Kind::Erase => {
+                r.array(2)?;
+                Control::Erase {
+                    entries: read_named(&mut r, MAX_ERASED)?,
+                    reason: read_reason(&mut r)?,
                 }
             }
             _ => return Err(r.malformed()),
@@ -341,12 +355,19 @@ fn read_roles(r: &mut Reader<'_>) -> Result<Vec<Role>, DecodeError> {
     Ok(roles)
 }
 
-fn read_quarantined(r: &mut Reader<'_>) -> Result<Vec<EntryHash>, DecodeError> {
-    let entries = r.list(MAX_QUARANTINED, |r| r.array_of().map(EntryHash::from_bytes))?;
+fn read_named(r: &mut Reader<'_>, max: usize) -> Result<Vec<EntryHash>, DecodeError> {
+    let entries = r.list(max, |r| r.array_of().map(EntryHash::from_bytes))?;
     if entries.is_empty() || !entries.is_sorted_by(|a, b| a < b) {
-        return Err(DecodeError::Impossible("quarantined entries"));
+        return Err(DecodeError::Impossible("named entries"));
     }
     Ok(entries)
+}
+
+fn read_reason(r: &mut Reader<'_>) -> Result<String, DecodeError> {
+    match r.text(MAX_REASON_BYTES)? {
+        "" => Err(DecodeError::Impossible("reason")),
+        reason => Ok(reason.to_owned()),
+    }
 }
 
 fn read_cuts(r: &mut Reader<'_>) -> Result<Vec<(ChainId, u64)>, DecodeError> {

@@ -10,7 +10,7 @@ use crate::header::Header;
 use crate::heights::Height;
 use crate::id::{ChainId, EntryHash, LogId};
 use crate::kind::Kind;
-use crate::rights::{GrantState, Quarantine, Revocation, Rights};
+use crate::rights::{Erasure, GrantState, Quarantine, Revocation, Rights};
 use crate::roster::Roster;
 use crate::state::{Fold, LogState, MAX_CHAINS};
 use crate::verdict::{Refusal, Verdict};
@@ -159,6 +159,9 @@ impl LogState {
         let place = self.entries.len();
         let seq = header.seq;
         self.index.insert(hash, place);
+        if !header.blobs.is_empty() {
+            self.blobs.insert(hash, header.blobs.as_slice().into());
+        }
         self.entries.push(meta);
         let (entries, heights) = (&self.entries, &mut self.heights);
         let hash_of = |place: usize| entries.get(place).map(|meta| meta.hash);
@@ -271,6 +274,12 @@ fn fold_right(rights: &mut Rights, meta: &Meta, control: Control) {
         } => rights.add_epoch(meta, commitment, Some((previous, sealed_previous))),
         Control::Quarantine { entries, .. } => rights.quarantines.push(Quarantine {
             entries,
+            at: meta.at(),
+        }),
+        Control::Erase { entries, reason } => rights.erasures.push(Erasure {
+            entries,
+            reason,
+            entry: meta.hash,
             at: meta.at(),
         }),
         _ => {}

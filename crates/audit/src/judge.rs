@@ -11,7 +11,7 @@ use crate::id::{ActorId, ChainId, EntryHash};
 use crate::kind::{Kind, Right, Role, Scope};
 use crate::lines::MAX_FORKS;
 use crate::rights::{
-    MAX_EPOCHS, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS, Rights,
+    MAX_EPOCHS, MAX_ERASURES, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES, MAX_REVOCATIONS, Rights,
 };
 use crate::roster::{MAX_RETIREMENTS, Roster, Standing};
 use crate::rosters::{Rosters, Writer};
@@ -317,6 +317,25 @@ impl LogState {
                 if !entries.iter().all(is_edit) {
                     Err(Refusal::Unknown)
                 } else if known(quarantines) >= MAX_QUARANTINES {
+                    Err(Refusal::TooManyControls)
+                } else {
+                    Ok(())
+                }
+            }
+            (Kind::Erase, Some(Control::Erase { entries, .. })) => {
+                // Home erases whatever is in the record, others what they attached themselves.
+                let may_erase = |hash: &EntryHash| {
+                    let meta = self.entry_meta(hash);
+                    meta.is_some_and(|meta| {
+                        meta.kind == Kind::Attach
+                            && past.covers(meta.at())
+                            && (right == Right::Home || meta.chain == header.chain)
+                    })
+                };
+                let erasures = &mut rights.erasures.iter().map(|other| other.at);
+                if !entries.iter().all(may_erase) {
+                    Err(Refusal::Unknown)
+                } else if known(erasures) >= MAX_ERASURES {
                     Err(Refusal::TooManyControls)
                 } else {
                     Ok(())

@@ -60,7 +60,7 @@ pub enum Kind {
     View = 2,
     /// Adds an attachment.
     Attach = 3,
-    /// Authorises everyone to drop payloads (reserved).
+    /// Authorises everyone to destroy attachments.
     Erase = 4,
     /// Entitles a clinic to the record.
     Grant = 5,
@@ -155,6 +155,7 @@ impl Kind {
                 | Kind::Edit
                 | Kind::View
                 | Kind::Attach
+                | Kind::Erase
                 | Kind::Grant
                 | Kind::Revoke
                 | Kind::Rotate
@@ -186,6 +187,7 @@ impl Kind {
             (Kind::Edit | Kind::Attach, None) => false,
             (Kind::View, _) => role.may_view(),
             (Kind::Inference | Kind::Verdict, _) => role.may_infer(),
+            (Kind::Erase, _) => role.may_erase(),
             (Kind::Link | Kind::Unlink, _) => role.may_edit(Scope::Demographics),
             _ => role.may_grant(),
         }
@@ -267,6 +269,11 @@ impl Role {
     /// Whether the role may begin records and give grants.
     pub const fn may_grant(self) -> bool {
         matches!(self, Role::Physician | Role::Registrar | Role::Admin)
+    }
+
+    /// Whether the role covers destroying attachments.
+    pub const fn may_erase(self) -> bool {
+        matches!(self, Role::Physician | Role::Admin)
     }
 }
 

@@ -61,6 +61,7 @@
 //! # }
 //! ```
 
+mod attachment;
 mod body;
 mod cbor;
 mod checkpoint;
@@ -99,6 +100,9 @@ mod weak;
 #[cfg(test)]
 mod tests;
 
+pub use attachment::{
+    ATTACHMENT_VERSION, Attachment, MAX_BLOB_ATTACHMENT_BYTES, MAX_FACTS_BYTES, SealedBlob,
+};
 pub use body::{
     Body, Encoding, MAX_ATTACHMENT_BYTES, MAX_CHANGE_BYTES, MAX_CHANGES, MAX_LINE_BYTES,
 };
@@ -106,7 +110,7 @@ pub use cbor::DecodeError;
 pub use checkpoint::{CHECKPOINT_DOMAIN, Checkpoint, SignedCheckpoint};
 pub use clock::Meta;
 pub use control::{
-    Control, LOG_DOMAIN, MAX_CONTROL_BYTES, MAX_CUTS, MAX_NAME_BYTES, MAX_QUARANTINED,
+    Control, LOG_DOMAIN, MAX_CONTROL_BYTES, MAX_CUTS, MAX_ERASED, MAX_NAME_BYTES, MAX_QUARANTINED,
     MAX_REASON_BYTES, MAX_SEALED_KEY_BYTES, MAX_WRAPPED_BYTES,
 };
 pub use draft::{Draft, DraftError, Position};
@@ -135,8 +139,8 @@ pub use portable::{
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use prover::{Proven, Prover};
 pub use rights::{
-    EpochState, GrantState, MAX_EPOCHS, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES,
-    MAX_REVOCATIONS,
+    EpochState, Erasure, GrantState, MAX_EPOCHS, MAX_ERASURES, MAX_GRANTS, MAX_HOME_GRANTS,
+    MAX_QUARANTINES, MAX_REVOCATIONS,
 };
 pub use roster::{Incarnation, MAX_RETIREMENTS, Roster, StaffMember};
 pub use rosters::Rosters;

@@ -19,6 +19,10 @@ pub const MAX_EPOCHS: usize = 2 * MAX_REVOCATIONS;
 /// [`MAX_QUARANTINED`](crate::MAX_QUARANTINED) edits (a guess: a broken edit is rare).
 pub const MAX_QUARANTINES: usize = 1000;
 
+/// Most erasures of one record in the causal past of another one, each of at most [`MAX_ERASED`](crate::MAX_ERASED) attachments
+/// (a guess: one a wrong file).
+pub const MAX_ERASURES: usize = 1000;
+
 /// The fold of a record's control entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Rights {
@@ -32,6 +36,7 @@ pub(crate) struct Rights {
     pub(crate) revocations: Vec<Revocation>,
     pub(crate) revoked: BTreeMap<ClinicId, Vec<usize>>,
     pub(crate) quarantines: Vec<Quarantine>,
+    pub(crate) erasures: Vec<Erasure>,
 }
 
 /// One grant of a record.
@@ -101,6 +106,18 @@ pub(crate) struct Quarantine {
     pub(crate) at: Tick,
 }
 
+/// One erasure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasure {
+    /// The attach entries that it names, ascending.
+    pub entries: Vec<EntryHash>,
+    /// Why.
+    pub reason: String,
+    /// The entry that erases.
+    pub entry: EntryHash,
+    pub(crate) at: Tick,
+}
+
 impl Rights {
     pub(crate) fn begin(home: ClinicId, commitment: [u8; 32], genesis: &Meta) -> Rights {
         let mut rights = Rights {
@@ -112,6 +129,7 @@ impl Rights {
             revocations: Vec::new(),
             revoked: BTreeMap::new(),
             quarantines: Vec::new(),
+            erasures: Vec::new(),
         };
         rights.add_epoch(genesis, commitment, None);
         rights

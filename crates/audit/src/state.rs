@@ -7,10 +7,10 @@ use crate::draft::Position;
 use crate::entry::Entry;
 use crate::header::MAX_PARENTS;
 use crate::heights::{Heights, digest};
-use crate::id::{ActorId, ChainId, ClinicId, EntryHash, LogId};
+use crate::id::{ActorId, BlobHash, ChainId, ClinicId, EntryHash, LogId};
 use crate::kind::Right;
 use crate::lines::{Fork, Line, Lines};
-use crate::rights::{EpochState, GrantState, Rights};
+use crate::rights::{EpochState, Erasure, GrantState, Rights};
 use crate::roster::Roster;
 use crate::rosters::Rosters;
 use crate::standing::Outcome;
@@ -48,6 +48,8 @@ pub struct LogState {
     pub(crate) fold: Fold,
     pub(crate) outcome: Outcome,
     pub(crate) unplaced: Vec<EntryHash>,
+    /// The blobs that attach entries name.
+    pub(crate) blobs: BTreeMap<EntryHash, Box<[BlobHash]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +73,7 @@ impl LogState {
             fold: Fold::Empty,
             outcome: Outcome::default(),
             unplaced: Vec::new(),
+            blobs: BTreeMap::new(),
         }
     }
 
@@ -299,6 +302,36 @@ impl LogState {
     /// they build on.
     pub fn unplaced(&self) -> &[EntryHash] {
         &self.unplaced
+    }
+
+    /// The blobs that attach entries name and that no erasure took away, whether the entries count or not: each entry with the blob
+    /// of its file and then, where there is one, that of its preview.
+    pub fn blobs(&self) -> impl Iterator<Item = (&EntryHash, &[BlobHash])> {
+        let named = self.blobs.iter().map(|(entry, blobs)| (entry, &**blobs));
+        named.filter(|(entry, _)| self.erased(entry).is_none())
+    }
+
+    /// The blobs of one entry, erased or not.
+    pub fn blobs_of(&self, entry: &EntryHash) -> &[BlobHash] {
+        self.blobs.get(entry).map_or(&[], |blobs| &**blobs)
+    }
+
+    /// The attach entries that erasures which count name.
+    pub fn erasures(&self) -> impl Iterator<Item = EntryHash> {
+        let erasures = self
+            .rights()
+            .into_iter()
+            .flat_map(|rights| &rights.erasures);
+        let count = erasures.filter(|erasure| !self.outcome.is_void(&erasure.entry));
+        count.flat_map(|erasure| erasure.entries.iter().copied())
+    }
+
+    /// The erasure that counts and names this attach entry, the first one held where there are several.
+    pub fn erased(&self, entry: &EntryHash) -> Option<&Erasure> {
+        let mut erasures = self.rights()?.erasures.iter();
+        erasures.find(|erasure| {
+            erasure.entries.binary_search(entry).is_ok() && !self.outcome.is_void(&erasure.entry)
+        })
     }
 
     pub(crate) fn rights(&self) -> Option<&Rights> {

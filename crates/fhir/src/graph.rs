@@ -25,6 +25,9 @@ pub(crate) struct Graph<'a> {
     aliases: HashMap<usize, Vec<usize>>,
 }
 
+/// The first resource without a name that says so, by what contains it.
+type Nameless = HashMap<(Option<usize>, [u8; 32]), usize>;
+
 impl<'a> Graph<'a> {
     /// Indexes the resources. Two that share a name must say the same.
     pub(crate) fn new(all: Nodes<'a>) -> Result<Self, ImportError> {
@@ -37,18 +40,14 @@ impl<'a> Graph<'a> {
             aliases: HashMap::new(),
             all,
         };
-        let mut nameless: HashMap<[u8; 32], usize> = HashMap::new();
+        let mut nameless = Nameless::new();
         for index in 0..graph.all.nodes.len() {
             graph.insert(index, &mut nameless)?;
         }
         Ok(graph)
     }
 
-    fn insert(
-        &mut self,
-        index: usize,
-        nameless: &mut HashMap<[u8; 32], usize>,
-    ) -> Result<(), ImportError> {
+    fn insert(&mut self, index: usize, nameless: &mut Nameless) -> Result<(), ImportError> {
         let nodes = &self.all.nodes;
         let node = &nodes[index];
         let same = |other: usize| nodes[other].hash == node.hash;
@@ -68,8 +67,12 @@ impl<'a> Graph<'a> {
                     Entry::Occupied(_) => return duplicate("id"),
                 }
             }
+            let twice = node.id.is_none() && {
+                let first = nameless.entry((Some(container), node.hash));
+                *first.or_insert(index) != index
+            };
             // What a repeated resource contains is repeated too.
-            self.repeats[index] = self.repeats[container];
+            self.repeats[index] = twice || self.repeats[container];
             return Ok(());
         }
         let mut first = None;
@@ -86,8 +89,8 @@ impl<'a> Graph<'a> {
                 Entry::Occupied(_) => return duplicate("id"),
             }
         } else if node.full_url.is_none() {
-            first = nameless.get(&node.hash).copied();
-            nameless.entry(node.hash).or_insert(index);
+            first = nameless.get(&(None, node.hash)).copied();
+            nameless.entry((None, node.hash)).or_insert(index);
         }
         if let Some(url) = &node.full_url {
             match self.by_url.entry(url.clone().into_owned()) {

@@ -35,6 +35,24 @@ pub fn dicom_metadata(bytes: &[u8]) -> Result<DicomMetadata, ImageError> {
     })
 }
 
+/// What the beginning of a DICOM file of `total_len` bytes says: tags, and that the pixel data they promise fits into the file. For
+/// files of which more is not at hand; a deflated file has to be.
+///
+/// # Errors
+/// If the bytes are no DICOM file, their structure is damaged before the pixel data, or it does not begin in them.
+pub fn dicom_head(head: &[u8], total_len: u64) -> Result<DicomMetadata, ImageError> {
+    if Format::of(head) != Some(Format::Dicom) {
+        return Err(ImageError::UnknownFormat);
+    }
+    guarded(Format::Dicom, || {
+        dataset::with_head(head, total_len, |data_set| {
+            let metadata = DicomMetadata::of(data_set);
+            frames::check_length(data_set, &metadata)?;
+            Ok(metadata)
+        })
+    })
+}
+
 pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded, ImageError> {
     dataset::with(bytes, |data_set| decode_set(data_set, options))
 }

@@ -78,7 +78,7 @@ mod picture;
 mod resize;
 
 pub use decode::{Decoded, decode};
-pub use dicom::{DicomMetadata, RawStatistics, dicom_metadata};
+pub use dicom::{DicomMetadata, RawStatistics, dicom_head, dicom_metadata};
 pub use encode::encode_png;
 pub use error::ImageError;
 pub use format::Format;

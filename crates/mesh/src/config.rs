@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use salus_audit::ClinicId;
 
+use crate::blobs::BlobStore;
+
 /// How far this node may look. No mode uses a relay or a lookup service: peers are dialled by id and address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
@@ -110,6 +112,8 @@ pub struct MeshConfig {
     pub timing: Timing,
     /// What the sync engine may tune.
     pub sync: salus_sync::Config,
+    /// The blobs that are served and fetched; without it this node does neither.
+    pub blobs: Option<BlobStore>,
 }
 
 impl MeshConfig {
@@ -122,6 +126,7 @@ impl MeshConfig {
             network,
             timing: Timing::default(),
             sync: salus_sync::Config::default(),
+            blobs: None,
         }
     }
 }

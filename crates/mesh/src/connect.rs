@@ -12,12 +12,12 @@ use crate::error::MeshError;
 use crate::event::{DialError, Ended};
 use crate::gate::Gate;
 use crate::link::how;
-use crate::mesh::ALPN;
 
 pub(crate) async fn connect(
     endpoint: &Endpoint,
     gate: &Gate,
     address: PeerAddress,
+    alpn: &[u8],
     dial_ms: u64,
 ) -> Result<Connection, DialError> {
     let clinic = address.clinic;
@@ -33,7 +33,7 @@ pub(crate) async fn connect(
     let addresses = address.addresses.into_iter();
     let target = addresses.fold(EndpointAddr::new(id), EndpointAddr::with_ip_addr);
     let limit = Duration::from_millis(dial_ms);
-    match timeout(limit, endpoint.connect(target, ALPN)).await {
+    match timeout(limit, endpoint.connect(target, alpn)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(why(clinic, dial_ms, &error)),
         Err(_) => Err(DialError::Failed(unreachable(clinic, dial_ms))),

@@ -158,6 +158,9 @@ impl Core {
         match command {
             Command::SetPeers(peers) => self.set_peers(peers),
             Command::Sync { clinic, reply } => self.sync(clinic, reply),
+            Command::Address { clinic, reply } => {
+                let _nobody_waits = reply.send(self.address(clinic));
+            }
             Command::KeepConnected(keep) => self.keep_connected = keep,
             Command::Changed(changed) => self.tell(Input::LogChanged(changed)),
             Command::Peers(reply) => {

@@ -82,6 +82,11 @@ pub(crate) enum Command {
         clinic: ClinicId,
         reply: oneshot::Sender<Result<SyncStats, MeshError>>,
     },
+    /// Where a clinic is to be dialled.
+    Address {
+        clinic: ClinicId,
+        reply: oneshot::Sender<Result<PeerAddress, MeshError>>,
+    },
     KeepConnected(bool),
     Changed(Changed),
     Peers(oneshot::Sender<Vec<PeerStatus>>),

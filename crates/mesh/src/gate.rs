@@ -133,9 +133,19 @@ impl Gate {
         IncomingFilterOutcome::Accept
     }
 
-    fn admits_call(&self, clinic: ClinicId) -> bool {
+    pub(crate) fn admits_call(&self, clinic: ClinicId) -> bool {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.admits(clinic, &self.timing, Instant::now())
+    }
+
+    /// Waits for a handshake, and not longer than it may take.
+    pub(crate) async fn complete(&self, accepting: Accepting) -> Result<Connection, AcceptError> {
+        let address = ip(&accepting.remote_addr());
+        let limit = Duration::from_millis(self.timing.handshake_ms);
+        let connection = timeout(limit, accepting).await;
+        self.free(address);
+        let connection = connection.map_err(AcceptError::from_err)?;
+        Ok(connection?)
     }
 
     fn free(&self, address: Option<IpAddr>) {
@@ -174,12 +184,7 @@ pub(crate) struct Door(pub Arc<Gate>);
 
 impl ProtocolHandler for Door {
     async fn on_accepting(&self, accepting: Accepting) -> Result<Connection, AcceptError> {
-        let address = ip(&accepting.remote_addr());
-        let limit = Duration::from_millis(self.0.timing.handshake_ms);
-        let connection = timeout(limit, accepting).await;
-        self.0.free(address);
-        let connection = connection.map_err(AcceptError::from_err)?;
-        Ok(connection?)
+        self.0.complete(accepting).await
     }
 
     async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use salus_audit::{ClinicId, Heights, LogId};
+use salus_audit::{BlobHash, ClinicId, Heights, LogId};
 use salus_sync::{CatalogAnswer, Committed, Loaded};
 
 /// The ledger of a clinic. Its methods may block: they run on two threads of their own, one for reads and one
@@ -56,6 +56,10 @@ pub trait Ledger: Send + Sync + 'static {
         entries: Vec<Vec<u8>>,
         statements: Vec<(LogId, Vec<u8>)>,
     ) -> Result<Committed, LedgerError>;
+
+    /// Whether this clinic may have the bytes of this blob now. Asked for each request, and from time to time while one
+    /// is served; called where it may block. What is not known here, or cannot be looked up, is not given.
+    fn may_fetch(&self, peer: ClinicId, blob: BlobHash) -> bool;
 }
 
 /// Why a ledger could not do its part. Says nothing of what is in it.

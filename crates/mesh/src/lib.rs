@@ -39,6 +39,7 @@
 //! # }
 //! ```
 
+pub mod blobs;
 mod config;
 mod connect;
 mod core;

@@ -9,8 +9,12 @@ use iroh::protocol::Router;
 use iroh::{Endpoint, RelayMode, SecretKey};
 use salus_audit::ClinicId;
 use salus_sync::{Changed, Engine, SyncStats};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::blobs::{
+    BLOBS_ALPN, BlobDoor, BlobFetchError, Connections, FetchOptions, FetchProgress, FetchStats,
+    Fetcher, ManyProgress, RateLimit, Wanted,
+};
 use crate::config::{MeshConfig, Network, PeerAddress};
 use crate::core::{Core, Parts};
 use crate::error::MeshError;
@@ -39,6 +43,8 @@ pub struct Mesh {
     endpoint: Endpoint,
     commands: mpsc::UnboundedSender<Command>,
     news: broadcast::Sender<MeshEvent>,
+    fetcher: Option<Fetcher>,
+    serve_limit: RateLimit,
 }
 
 impl fmt::Debug for Mesh {
@@ -92,12 +98,27 @@ impl Mesh {
         let engine = Engine::new(config.me, config.sync, seed);
         let workers = Workers::spawn(&ledger, &events).map_err(|error| bind(error.into()))?;
         let filter = gate.clone();
-        let router = Router::builder(endpoint.clone())
-            .accept(ALPN, Door(gate.clone()))
-            .incoming_filter(Arc::new(move |incoming| filter.filter(incoming)))
-            .spawn();
         let (news, _) = broadcast::channel(EVENTS_KEPT);
         let (commands, command_queue) = mpsc::unbounded_channel();
+        let serve_limit = RateLimit::default();
+        let mut router = Router::builder(endpoint.clone())
+            .accept(ALPN, Door(gate.clone()))
+            .incoming_filter(Arc::new(move |incoming| filter.filter(incoming)));
+        let fetcher = config.blobs.map(|store| {
+            let connections = Connections::new(
+                endpoint.clone(),
+                gate.clone(),
+                commands.clone(),
+                config.timing.dial_ms,
+            );
+            Fetcher::new(store, connections)
+        });
+        if let Some(fetcher) = &fetcher {
+            let store = fetcher.store.clone();
+            let door = BlobDoor::new(gate.clone(), ledger, store, serve_limit.clone());
+            router = router.accept(BLOBS_ALPN, door);
+        }
+        let router = router.spawn();
         let core = Core::new(Parts {
             endpoint: endpoint.clone(),
             router,
@@ -114,6 +135,8 @@ impl Mesh {
             endpoint,
             commands,
             news,
+            fetcher,
+            serve_limit,
         })
     }
 
@@ -173,6 +196,43 @@ impl Mesh {
     /// What happens from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<MeshEvent> {
         self.news.subscribe()
+    }
+
+    /// Fetches a blob from the clinics named, and waits until it is on the disk. What arrives is verified and kept, also
+    /// where this fails or is given up, and never asked for again. Where several clinics hold a large blob, they share it.
+    ///
+    /// # Errors
+    /// When none of the clinics gives it in full, or the own store fails.
+    pub async fn fetch(
+        &self,
+        wanted: &Wanted,
+        options: &FetchOptions,
+        progress: Option<&watch::Sender<FetchProgress>>,
+    ) -> Result<FetchStats, BlobFetchError> {
+        let fetcher = self.fetcher.as_ref().ok_or(BlobFetchError::NoStore)?;
+        fetcher.fetch(wanted, options, progress).await
+    }
+
+    /// Fetches many blobs, several at once over one connection to each clinic; much quicker for small ones than one by
+    /// one. The answers are in the order of the blobs, each as of [`fetch`](Self::fetch).
+    pub async fn fetch_many(
+        &self,
+        wanted: Vec<Wanted>,
+        options: &FetchOptions,
+        progress: Option<&watch::Sender<ManyProgress>>,
+    ) -> Vec<Result<FetchStats, BlobFetchError>> {
+        match &self.fetcher {
+            Some(fetcher) => fetcher.fetch_many(wanted, options, progress).await,
+            None => wanted
+                .iter()
+                .map(|_| Err(BlobFetchError::NoStore))
+                .collect(),
+        }
+    }
+
+    /// The rate at which blobs are served to all peers together; it may be changed at any time.
+    pub fn serve_limit(&self) -> &RateLimit {
+        &self.serve_limit
     }
 
     /// Sends what is on its way, closes all connections in order and lets the ledger finish what it was given.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use iroh::TransportAddr;
 use iroh::endpoint::Connection;
 use salus_audit::ClinicId;
 use salus_sync::{Input, SyncStats};
@@ -14,6 +15,7 @@ use crate::core::Core;
 use crate::dial::{Dials, Shuns};
 use crate::error::MeshError;
 use crate::event::{DialError, Event};
+use crate::mesh::ALPN;
 use crate::status::PeerStatus;
 
 /// Somebody who waits until both are in step.
@@ -81,6 +83,35 @@ impl Core {
         let _nobody_waits = waiter.send(Err(error));
     }
 
+    /// Where a clinic is to be dialled beside the connection that may stand.
+    pub(crate) fn address(&self, clinic: ClinicId) -> Result<PeerAddress, MeshError> {
+        let unknown = || MeshError::UnknownPeer { clinic };
+        let peer = self.peers.get(&clinic).ok_or_else(unknown)?;
+        let now = Instant::now();
+        if let Some(until) = peer.shuns.until(now) {
+            let for_s = (until - now).as_millis().div_ceil(1_000);
+            let for_s = u64::try_from(for_s).unwrap_or(u64::MAX);
+            return Err(MeshError::Shunned { clinic, for_s });
+        }
+        let known = peer.address.as_ref().ok_or_else(unknown)?;
+        let network = self.parts.network;
+        let mut addresses = addresses(peer, network);
+        // Who dialled this node may be where its packets come from.
+        let paths = self.links.get(&clinic).map(|link| link.connection.paths());
+        for path in paths.iter().flat_map(|paths| paths.iter()) {
+            if let TransportAddr::Ip(address) = path.remote_addr()
+                && network.admits(address.ip())
+                && !addresses.contains(address)
+            {
+                addresses.push(*address);
+            }
+        }
+        Ok(PeerAddress {
+            addresses,
+            ..known.clone()
+        })
+    }
+
     pub(crate) fn is_lower(&self, clinic: ClinicId) -> bool {
         let address = self
             .peers
@@ -140,7 +171,7 @@ impl Core {
         let dial_ms = self.parts.timing.dial_ms;
         let events = self.parts.events.clone();
         self.dial_tasks.spawn(async move {
-            let result = connect(&endpoint, &gate, address, dial_ms).await;
+            let result = connect(&endpoint, &gate, address, ALPN, dial_ms).await;
             let _mesh_ended = events.send(Event::Dialled {
                 clinic,
                 attempt,

@@ -38,6 +38,8 @@ pub struct Batch {
     /// `seq` 0, or after an entry of the same chain that is held, or that this batch brings, on
     /// whatever line; from there on it grows as a trunk does.
     pub forks: Vec<(ChainId, Entry)>,
+    /// Entries whose payloads are destroyed, held before or brought by this batch; the entries stay. What is not held is left out.
+    pub detach: Vec<EntryHash>,
     /// Leaves of this incarnation's own tree, with their indices: the next ones, in order.
     pub own_leaves: Vec<(u64, [u8; 32])>,
     /// A new incarnation begins: the leaves held are those of another tree, and go first.
@@ -123,6 +125,7 @@ impl std::fmt::Debug for Batch {
         f.debug_struct("Batch")
             .field("entries", &self.entries.len())
             .field("forks", &self.forks.len())
+            .field("detach", &self.detach.len())
             .field("statements", &self.statements.len())
             .field("own_leaves", &self.own_leaves.len())
             .field("summaries", &self.summaries.len())

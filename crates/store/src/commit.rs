@@ -56,6 +56,7 @@ pub(crate) fn apply(
         hashes: open(HASHES)?,
     };
     entries::put(batch, sealer, &mut commit.manifest, &mut logs, &mut tables)?;
+    entries::detach(&batch.detach, sealer, &mut commit.manifest, &mut tables)?;
     commit.statements(batch, &mut logs, open(STATEMENTS)?)?;
     commit.caches(batch, &mut logs, open(CACHES)?)?;
     for (log, summary) in &batch.summaries {

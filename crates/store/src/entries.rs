@@ -108,6 +108,37 @@ pub(crate) fn put(
     Ok(())
 }
 
+/// Takes the payloads of these entries out, where they are held.
+pub(crate) fn detach(
+    entries: &[EntryHash],
+    sealer: &Sealer,
+    manifest: &mut Manifest,
+    tables: &mut Tables<'_>,
+) -> Result<(), StoreError> {
+    for hash in entries {
+        let Some(key) = get(&tables.hashes, &sealer.hash_tag(hash))? else {
+            continue;
+        };
+        let misled = Problem::new(HASHES.name, "a row leads to another entry");
+        let sealed = get(&tables.headers, &key)?.ok_or(misled)?;
+        let row = sealer.open(HEADERS, &key, &sealed).ok();
+        let (held, has_payload) = row
+            .and_then(|row| decode_header(&row))
+            .filter(|(held, _)| held.hash() == *hash)
+            .ok_or(misled)?;
+        if !has_payload {
+            continue;
+        }
+        let bare = sealer.seal(HEADERS, &key, &encode_header(&held, false));
+        insert(&mut tables.headers, &key, &bare)?;
+        let gone = tables.payloads.remove(&key[..]).map_err(redb_error)?;
+        if gone.is_some() {
+            manifest.payloads = manifest.payloads.saturating_sub(1);
+        }
+    }
+    Ok(())
+}
+
 /// Trunks before forks, both by log, and each line by position; a fork comes after the one that it
 /// leaves. Of one entry given twice, the one with its payload is kept.
 fn in_order(batch: &Batch) -> Result<Vec<Placed<'_>>, StoreError> {

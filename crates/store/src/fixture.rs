@@ -215,6 +215,7 @@ impl Truth {
             entries: self.entries.clone(),
             forks: self.forks.clone(),
             statements: self.statements.clone(),
+            detach: Vec::new(),
             own_leaves: (0..).zip(self.leaves.iter().copied()).collect(),
             restart_tree: false,
             summaries: self.summaries.clone(),

@@ -194,6 +194,35 @@ fn an_entry_may_come_without_its_payload_and_get_it_later() {
 }
 
 #[test]
+fn a_payload_that_was_taken_out_is_gone_and_the_entry_stays() {
+    let folder = Folder::new();
+    let store = folder.create();
+    let all = Writer::new(log_id(1), 1).many(4, 100);
+    store.commit(entries(all[..3].to_vec())).unwrap();
+    let detach = vec![all[1].hash(), all[3].hash(), EntryHash::from_bytes([9; 32])];
+    store
+        .commit(Batch {
+            detach: detach.clone(),
+            ..entries(vec![all[3].clone()])
+        })
+        .unwrap();
+    let chain = all[0].header().chain;
+    let held = || store.entries(log_id(1), chain, 0..=3, usize::MAX).unwrap();
+    let bare = |at: usize| all[at].without_payload();
+    assert_eq!(held(), [all[0].clone(), bare(1), all[2].clone(), bare(3)]);
+    assert_eq!(store.check_integrity().unwrap(), []);
+    // Once more is no change.
+    store
+        .commit(Batch {
+            detach,
+            ..Batch::default()
+        })
+        .unwrap();
+    assert_eq!(store.payload(log_id(1), chain, 1).unwrap(), None);
+    assert_eq!(store.check_integrity().unwrap(), []);
+}
+
+#[test]
 fn a_locked_node_reads_entries_and_summaries_and_no_index() {
     let (folder, truth) = (Folder::new(), Truth::example());
     let store = folder.create();

@@ -1,13 +1,13 @@
 //! Keys and sealing: everything in Salus that turns readable bytes into unreadable ones and back.
 //!
 //! What it does: seals clinical payloads under a record's [`EpochKey`] and pads them to size
-//! classes; wraps epoch keys to a clinic ([`wrap_epoch_key`], HPKE); seals the values of the store
+//! classes; seals files of any length as blobs, a segment at a time ([`SealingReader`]); wraps epoch keys to a clinic ([`wrap_epoch_key`], HPKE); seals the values of the store
 //! ([`StorageKey`], [`IndexKey`]); keeps a node's and its staff's keys in a [`VaultFile`] that each
 //! member of staff opens with a passphrase of their own (Argon2id); prints a clinic's root key as
 //! words ([`RecoveryPhrase`]).
 //!
 //! What it does not: it does no I/O (the caller reads and writes the vault file), signs nothing
-//! (`salus-audit` does) and judges no rights. Blobs (STREAM) come with attachments of their own.
+//! (`salus-audit` does) and judges no rights.
 //!
 //! Start from [`VaultFile`] for a clinic's keys, and from [`seal_payload`] for a record's bodies.
 //!
@@ -31,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blob;
 mod file;
 mod keys;
 #[cfg(test)]
@@ -45,6 +46,10 @@ mod secrets;
 mod slot;
 mod wrap;
 
+pub use blob::{
+    BLOB_HEAD_BYTES, BlobHead, BlobKey, MAX_BLOB_BYTES, OpeningWriter, SEALED_SEGMENT_BYTES,
+    SEGMENT_BYTES, SealingReader, blob_belongs_to, sealed_blob_len,
+};
 pub use file::{
     MAX_SLOTS, MAX_STAFF_NAME_BYTES, MAX_TRIES, MAX_VAULT_FILE_BYTES, UnlockError, VaultError,
     VaultFile,

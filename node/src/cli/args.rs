@@ -120,8 +120,26 @@ pub enum Command {
     Add(Add),
     /// End a medicine, a condition or an allergy
     Stop(StopArgs),
-    /// Import FHIR R4 files: each whole or not at all, and again without effect
+    /// Import FHIR R4 files, and with --patient images, scans, audio and documents: each whole or not at all, and again without effect
     Import(ImportArgs),
+    /// Attach files to a record: images, scans, audio, documents
+    #[command(after_help = "Examples:\n  \
+        salus attach 7224e8 chest.dcm\n  \
+        salus attach 7224e8 report.pdf --about 91c2\n\
+        DICOM, PNG, JPEG, TIFF, WAV, FLAC, MP3, OGG, M4A, PDF and text, known by their content. All files are attached, or none.\n\
+        A DICOM file whose tags name another person is refused, unless that is confirmed with --yes.")]
+    Attach(AttachArgs),
+    /// Files of a record, and which of them are here
+    Attachments(AttachmentsArgs),
+    /// Write a file of a record to disk, in the clear; it is brought from another clinic where it is not here
+    Fetch(FetchArgs),
+    /// Destroy a file of a record, here and wherever the entry reaches
+    #[command(
+        after_help = "Example:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n\
+        What the file was, its key and its bytes are destroyed at every clinic that syncs; that there was a file, who attached it\n\
+        and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before."
+    )]
+    Erase(EraseArgs),
     /// Export a record
     Export(ExportArgs),
     /// Clinics that this one knows
@@ -422,9 +440,69 @@ pub struct StopArgs {
 /// `salus import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files, or folders with .json, .ndjson and .gz files
+    /// Files, or folders with .json, .ndjson and .gz files; with --patient also with other files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Whose images, scans, audio and documents they are [FHIR files say it themselves]
+    #[arg(long, value_name = "PATIENT")]
+    pub patient: Option<String>,
+}
+
+/// `salus attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Whose files
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The report, encounter, note or other item that they belong to, by its id or the beginning of it
+    #[arg(long, value_name = "ITEM")]
+    pub about: Option<String>,
+}
+
+/// `salus attachments`.
+#[derive(Debug, Args)]
+pub struct AttachmentsArgs {
+    /// Whose files
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// Keep all files of this record here in full
+    #[arg(long, conflicts_with = "unpin")]
+    pub pin: bool,
+    /// Leave it to the policy again which files are brought
+    #[arg(long)]
+    pub unpin: bool,
+}
+
+/// `salus fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Whose file
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// Which: its id, the beginning of it, or its name
+    #[arg(value_name = "ATTACHMENT")]
+    pub attachment: String,
+    /// Into a file or a folder, or - for standard output [otherwise into this folder, under its own name]; over an existing file only
+    /// with --yes
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `salus erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// Whose file
+    #[command(flatten)]
+    pub patient: PatientArg,
+    /// Which: its id, the beginning of it, or its name
+    #[arg(value_name = "ATTACHMENT")]
+    pub attachment: String,
+    /// Why; whoever may hold the record's log reads it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// `salus export`.

@@ -35,11 +35,15 @@ pub async fn classify(
     caller: Option<&Caller>,
     out: &mut Out,
 ) -> Outcome {
-    let about = std::fs::metadata(&args.path).map_err(|e| file_error("read", &args.path, &e))?;
+    if let (Some(caller), Some(attachment)) = (caller, &args.attachment) {
+        return attached(args, attachment, caller, out).await;
+    }
+    let path = args.path.as_deref().unwrap_or(Path::new("."));
+    let about = std::fs::metadata(path).map_err(|e| file_error("read", path, &e))?;
     let (files, folder) = if about.is_dir() {
-        (images_in(&args.path)?, true)
+        (images_in(path)?, true)
     } else {
-        (vec![args.path.clone()], false)
+        (vec![path.to_owned()], false)
     };
     if folder && args.heatmap.is_some() {
         return Err(ApiError::usage("a heat map is of one image")
@@ -108,6 +112,24 @@ pub async fn classify(
     drop(meter);
     write_csv(args, csv.as_deref(), out)?;
     Ok(exit)
+}
+
+/// Has the node classify a file of a record where it is kept.
+async fn attached(
+    args: &ClassifyArgs,
+    attachment: &str,
+    caller: &Caller,
+    out: &mut Out,
+) -> Outcome {
+    let request = Request::ClassifyAttachment {
+        patient: args.patient.clone().unwrap_or_default(),
+        attachment: attachment.to_owned(),
+    };
+    let Response::Classified(view) = caller.call(request).await? else {
+        return Err(render::unexpected().into());
+    };
+    show::classified(&view, out)?;
+    Ok(Exit::DONE)
 }
 
 #[expect(

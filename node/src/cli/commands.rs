@@ -13,7 +13,7 @@ use super::exit::{Outcome, Stop, file_error};
 use super::output::Out;
 use super::secrets;
 use super::session::{Caller, Desk};
-use super::{classify, files, import, items, proof, render, sync, time};
+use super::{attach, classify, files, import, items, proof, render, sync, time};
 
 /// Longest note that is read from standard input, bytes; what one change of a record may hold.
 const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -44,7 +44,9 @@ pub async fn run(
         return show(command, &response, out);
     }
     match command {
-        Command::Import(args) => import::import(args, &caller, out).await,
+        Command::Import(args) => import::import(args, desk.global.yes, &caller, out).await,
+        Command::Attach(args) => attach::attach(args, &caller, desk, out).await,
+        Command::Fetch(args) => attach::fetch(args, &caller, desk, out).await,
         Command::Sync(args) => sync::sync(args, &caller, out).await,
         Command::Export(args) => files::export(args, &caller, desk.global, desk.around, out).await,
         Command::Staff(staff) => {
@@ -130,6 +132,18 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
         Command::Images(Images::Find(FindImages { category, patient })) => Request::FindImages {
             category: category.clone(),
             patient: patient.clone(),
+        },
+        Command::Attachments(args) if args.pin || args.unpin => Request::Pin {
+            patient: args.patient.patient.clone(),
+            pin: args.pin,
+        },
+        Command::Attachments(args) => Request::Attachments {
+            patient: args.patient.patient.clone(),
+        },
+        Command::Erase(args) => Request::Erase {
+            patient: args.patient.patient.clone(),
+            attachment: args.attachment.clone(),
+            reason: args.reason.clone(),
         },
         Command::Grants(arg) => Request::Grants {
             patient: arg.patient.clone(),

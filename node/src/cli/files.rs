@@ -97,7 +97,7 @@ pub async fn may_replace(
 }
 
 /// Asks a question at the terminal; anything but yes is no.
-async fn agreed(question: String) -> bool {
+pub async fn agreed(question: String) -> bool {
     let asked = tokio::task::spawn_blocking(move || {
         let mut stderr = io::stderr();
         let _ = write!(stderr, "{} [y/N] ", super::text::clean(&question));

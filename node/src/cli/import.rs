@@ -1,14 +1,16 @@
 //! `salus import`: several files in flight, each whole or not at all, and each with its own result.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use salus_api::{ApiError, ImportReport, Progress, Request, Response};
+use salus_media::MediaType;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::args::ImportArgs;
+use super::attach::Files;
 use super::exit::{Exit, Outcome, file_error};
 use super::json::Object;
 use super::output::{Line, Out, Style};
@@ -24,6 +26,10 @@ const MAX_FOLDER_DEPTH: usize = 16;
 const MAX_FILES: usize = 1_000_000;
 /// Endings that are taken from a folder. A file that is named itself may be called anything.
 const ENDINGS: [&str; 3] = [".json", ".ndjson", ".gz"];
+/// First bytes by which a file is known.
+const HEAD_BYTES: u64 = 64 << 10;
+/// Files of one call that are attached: each call is one transaction.
+const MAX_ATTACHED_AT_ONCE: usize = 256;
 /// Progress reports that may wait to be drawn; more are dropped, the next one says it all.
 const MAX_STEPS_WAITING: usize = 64;
 
@@ -45,17 +51,37 @@ struct Total {
     bytes: u64,
 }
 
-/// Imports all that the arguments name. The exit code is the worst of all files.
-pub async fn import(args: &ImportArgs, caller: &Caller, out: &mut Out) -> Outcome {
+/// Imports all that the arguments name. The exit code is the worst of all files. `confirmed`: tags of another person are no obstacle.
+pub async fn import(args: &ImportArgs, confirmed: bool, caller: &Caller, out: &mut Out) -> Outcome {
     let started = std::time::Instant::now();
     let mut exit = Exit::DONE;
     let mut total = Total::default();
-    let mut sources = VecDeque::new();
+    let mut found = Found {
+        files: args.patient.is_some(),
+        ..Found::default()
+    };
     for path in &args.paths {
-        if let Err(error) = collect(path, 0, &mut sources) {
+        if let Err(error) = collect(path, 0, &mut found) {
             total.failed += 1;
             exit = exit.worst(failed(out, path, &error)?);
         }
+    }
+    let Found {
+        mut sources,
+        attachments,
+        skipped,
+        ..
+    } = found;
+    if skipped > 0 {
+        let what = with_plural(skipped, "file");
+        out.message(format!("{what} left out: of no kind that is imported, or texts, which are imported where they are named"));
+    }
+    if let Some(patient) = &args.patient {
+        let ended = attach(patient, attachments, confirmed, caller, out).await?;
+        exit = exit.worst(ended);
+    }
+    if sources.is_empty() {
+        return Ok(exit);
     }
     let bytes = sources.iter().map(|s| s.bytes).sum();
     let what = format!("importing {}", with_plural(sources.len() as u64, "file"));
@@ -151,19 +177,129 @@ fn position(shares: &[(u64, f64)]) -> u64 {
         .sum::<f64>() as u64
 }
 
+/// What is to be imported.
+#[derive(Default)]
+struct Found {
+    /// Whether files other than FHIR's are wanted, too.
+    files: bool,
+    /// FHIR files.
+    sources: VecDeque<Source>,
+    /// Others.
+    attachments: Vec<PathBuf>,
+    /// Files of folders that are of no kind that is known.
+    skipped: u64,
+}
+
+impl Found {
+    fn len(&self) -> usize {
+        self.sources.len() + self.attachments.len()
+    }
+
+    /// Sorts a file by its ending and its first bytes; `named`: somebody named it, so that it is not left out.
+    fn add(&mut self, path: &Path, bytes: u64, named: bool) -> Result<(), ApiError> {
+        let is_fhir = is_importable(path);
+        let kind = if is_fhir { None } else { kind(path, bytes)? };
+        match (kind, self.files) {
+            // Beside scans lie notes of whoever copied them: a text is attached where it is named.
+            (Some(MediaType::Text), true) if !named => self.skipped += 1,
+            (Some(_), true) => self.attachments.push(path.to_owned()),
+            // A text that was named may well be FHIR, whatever it is called.
+            (Some(kind), false) if named && kind != MediaType::Text => {
+                return Err(ApiError::usage(format!(
+                    "{} is {}: say whose it is",
+                    path.display(),
+                    kind.name()
+                ))
+                .hint("add --patient PATIENT"));
+            }
+            (None, true) if !is_fhir && named => self.attachments.push(path.to_owned()),
+            _ if is_fhir || named => self.sources.push_back(Source {
+                path: path.to_owned(),
+                bytes,
+            }),
+            _ => self.skipped += u64::from(self.files),
+        }
+        Ok(())
+    }
+}
+
+/// What a file is, by its first bytes.
+fn kind(path: &Path, bytes: u64) -> Result<Option<MediaType>, ApiError> {
+    use std::io::Read;
+    let mut head = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
+        .map_err(|e| file_error("read", path, &e))?;
+    Ok(MediaType::of(&head, bytes))
+}
+
+/// Attaches files to a patient's record, each whole or not at all, and tells of studies as such.
+async fn attach(
+    patient: &str,
+    paths: Vec<PathBuf>,
+    confirmed: bool,
+    caller: &Caller,
+    out: &mut Out,
+) -> Outcome {
+    let mut exit = Exit::DONE;
+    let mut studies: BTreeMap<String, (String, u64)> = BTreeMap::new();
+    let (mut added, mut known) = (0_u64, 0_u64);
+    for paths in paths.chunks(MAX_ATTACHED_AT_ONCE) {
+        let absolute: io::Result<Vec<PathBuf>> = paths.iter().map(std::path::absolute).collect();
+        let files = Files {
+            patient: patient.to_owned(),
+            paths: absolute.map_err(|e| file_error("read", Path::new("."), &e))?,
+            about: None,
+            confirmed,
+            each: true,
+        };
+        let views = files.send(caller, out).await?;
+        for attachment in views.iter().filter_map(|view| view.attachment.as_ref()) {
+            let Some(tags) = &attachment.dicom else {
+                continue;
+            };
+            let tag = |name: &str| tags.get(name).and_then(|tag| tag.as_str()).unwrap_or("");
+            let said = [tag("modality"), tag("study_date"), tag("study_description")];
+            let said = said.into_iter().filter(|part| !part.is_empty());
+            let said = said.collect::<Vec<_>>().join(", ");
+            let study = studies.entry(tag("study_uid").to_owned());
+            study.or_insert((said, 0)).1 += 1;
+        }
+        added += views.iter().filter(|view| view.added).count() as u64;
+        known += views
+            .iter()
+            .filter(|view| view.error.is_none() && !view.added)
+            .count() as u64;
+        exit = exit.worst(render::attached(out, &views)?);
+        out.flush()?;
+    }
+    if !out.form().json {
+        out.line(format!(
+            "{} attached, {} here already",
+            with_plural(added, "file"),
+            count(known)
+        ))?;
+        for (said, n) in studies.values() {
+            let said = if said.is_empty() {
+                "without tags"
+            } else {
+                said
+            };
+            out.line(format!("  study {said}: {}", with_plural(*n, "file")))?;
+        }
+    }
+    Ok(exit)
+}
+
 /// Adds a file, or the files of a folder in the order of their names.
-fn collect(path: &Path, depth: usize, sources: &mut VecDeque<Source>) -> Result<(), ApiError> {
+fn collect(path: &Path, depth: usize, sources: &mut Found) -> Result<(), ApiError> {
     let meta = std::fs::metadata(path).map_err(|e| file_error("read", path, &e))?;
     if !meta.is_dir() {
         if sources.len() >= MAX_FILES {
             return Err(ApiError::failed(format!("more than {MAX_FILES} files"))
                 .hint("import the folders one by one"));
         }
-        sources.push_back(Source {
-            path: path.to_owned(),
-            bytes: meta.len(),
-        });
-        return Ok(());
+        return sources.add(path, meta.len(), depth == 0);
     }
     let before = sources.len();
     let mut inside: Vec<(PathBuf, bool)> = std::fs::read_dir(path)
@@ -174,16 +310,20 @@ fn collect(path: &Path, depth: usize, sources: &mut VecDeque<Source>) -> Result<
         if folder && depth < MAX_FOLDER_DEPTH {
             // An empty folder inside a folder is no mistake of the caller's.
             collect(&inner, depth + 1, sources)?;
-        } else if !folder && is_importable(&inner) {
-            collect(&inner, depth, sources)?;
+        } else if !folder && (is_importable(&inner) || sources.files && is_visible(&inner)) {
+            collect(&inner, depth.max(1), sources)?;
         }
     }
     if sources.len() == before && depth == 0 {
-        return Err(ApiError::not_found(format!(
-            "no .json, .ndjson or .gz file in {}",
-            path.display()
-        ))
-        .hint("name a file itself, whatever it is called, or another folder"));
+        let wanted = if sources.files {
+            "file of a kind that is imported"
+        } else {
+            ".json, .ndjson or .gz file"
+        };
+        return Err(
+            ApiError::not_found(format!("no {wanted} in {}", path.display()))
+                .hint("name a file itself, whatever it is called, or another folder"),
+        );
     }
     Ok(())
 }
@@ -198,6 +338,12 @@ fn is_importable(path: &Path) -> bool {
     name.is_some_and(|name| {
         !name.starts_with('.') && ENDINGS.iter().any(|e| name.ends_with(e)) && path.is_file()
     })
+}
+
+/// A file that is no system's own.
+fn is_visible(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| !name.starts_with('.')) && path.is_file()
 }
 
 /// Says what one file brought.
@@ -350,22 +496,64 @@ mod tests {
             json,
             ..Form::default()
         });
-        let exit = import(&ImportArgs { paths }, &node(), &mut out).await;
+        let args = ImportArgs {
+            paths,
+            patient: None,
+        };
+        let exit = import(&args, false, &node(), &mut out).await;
         (exit.unwrap(), seen.stdout(), seen.stderr())
     }
 
     #[test]
     fn a_folder_gives_its_fhir_files_in_order_and_no_others() {
         let folder = folder();
-        let mut sources = VecDeque::new();
-        collect(folder.path(), 0, &mut sources).unwrap();
-        let names: Vec<_> = sources
+        let mut found = Found::default();
+        collect(folder.path(), 0, &mut found).unwrap();
+        let names: Vec<_> = found
+            .sources
             .iter()
             .map(|s| s.path.file_name().unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["a.NDJSON", "b.json", "c.json.gz", "d.json"]);
         let empty = tempfile::tempdir().unwrap();
-        assert!(collect(empty.path(), 0, &mut sources).is_err());
+        assert!(collect(empty.path(), 0, &mut found).is_err());
+        assert!(found.attachments.is_empty() && found.skipped == 0);
+    }
+
+    #[test]
+    fn with_a_patient_a_folder_gives_its_scans_too_and_says_what_it_leaves_out() {
+        let folder = folder();
+        std::fs::write(folder.path().join("inner/scan"), dicom()).unwrap();
+        std::fs::write(folder.path().join("tool.bin"), [0, 1, 2]).unwrap();
+        let mut found = Found {
+            files: true,
+            ..Found::default()
+        };
+        collect(folder.path(), 0, &mut found).unwrap();
+        assert_eq!(found.sources.len(), 4);
+        assert_eq!(found.attachments, [folder.path().join("inner/scan")]);
+        assert_eq!(found.skipped, 2);
+        // What is named is not left out.
+        collect(&folder.path().join("notes.txt"), 0, &mut found).unwrap();
+        assert_eq!(found.attachments.len(), 2);
+    }
+
+    #[test]
+    fn a_scan_that_is_nobodys_is_not_imported() {
+        let folder = folder();
+        let path = folder.path().join("scan.json.dcm");
+        std::fs::write(&path, dicom()).unwrap();
+        let error = collect(&path, 0, &mut Found::default()).unwrap_err();
+        assert_eq!(error.kind, salus_api::ErrorKind::Usage);
+        assert!(error.hint.unwrap().contains("--patient"));
+    }
+
+    /// The first bytes of a DICOM file.
+    fn dicom() -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend_from_slice(b"DICM");
+        bytes.extend_from_slice(&[2, 0, 0, 0, b'U', b'L', 4, 0, 0, 0, 0, 0]);
+        bytes
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 //! uncleaned ([`output`]); nothing is echoed, logged or kept of a passphrase.
 
 mod args;
+mod attach;
 mod classify;
 mod codes;
 mod commands;
@@ -119,7 +120,11 @@ async fn on_node(
     let options = OpenOptions {
         network: matches!(
             command,
-            Command::Sync(_) | Command::Tui | Command::Peers(_) | Command::Grant(_)
+            Command::Sync(_)
+                | Command::Tui
+                | Command::Peers(_)
+                | Command::Grant(_)
+                | Command::Fetch(_)
         ),
         stay_connected: matches!(command, Command::Tui),
     };

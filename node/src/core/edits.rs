@@ -419,7 +419,7 @@ pub(super) fn edit_error(error: salus_record::EditError) -> ApiError {
 }
 
 /// A random id for an item: 128 bits, hex.
-pub(super) fn fresh_id() -> Result<String, ApiError> {
+pub fn fresh_id() -> Result<String, ApiError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|e| ApiError::failed(format!("the system's random generator failed: {e}")))?;

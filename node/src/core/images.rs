@@ -1,16 +1,29 @@
 //! Images by category: answered by the index alone, and logged as a look at every record shown.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use salus_api::{ApiError, ErrorKind, ImageView, ImagesView, SuggestionState};
 use salus_audit::{Body, LogId, Right};
 
+use super::attachments::{Attached, What};
 use super::suggestions::probability;
 use super::{Core, Said, Staff};
 
 /// Images in one answer, at most (a guess: more than anybody looks through).
 const MAX_IMAGES: usize = 1_000;
+
+/// The hash of a file's bytes as an inference names it, and its id.
+fn by_hash(file: &Attached) -> Option<(String, String)> {
+    match &file.what {
+        What::Blobs { attachment, .. } => {
+            let hash = blake3::Hash::from_bytes(attachment.blake3);
+            Some((hash.to_hex().to_string(), attachment.id.clone()))
+        }
+        _ => None,
+    }
+}
 
 impl Core {
     /// Images of a category, of one patient or of everybody whose record may be read here; each record shown gets a look.
@@ -38,7 +51,27 @@ impl Core {
             log.is_ok_and(|log| !unlogged.contains(&log))
         });
         view.left_out += (all - view.images.len()) as u64;
+        self.name_attachments(&mut view.images)?;
         Ok(view)
+    }
+
+    /// Says which of the images are files of their records.
+    fn name_attachments(&mut self, images: &mut [ImageView]) -> Result<(), ApiError> {
+        let mut files: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for image in images {
+            let Ok(log) = image.patient.id.parse() else {
+                continue;
+            };
+            let of_record = match files.entry(image.patient.id.clone()) {
+                Entry::Occupied(slot) => slot.into_mut(),
+                Entry::Vacant(slot) => {
+                    let attached = self.attached(log)?;
+                    slot.insert(attached.iter().filter_map(by_hash).collect())
+                }
+            };
+            image.attachment = of_record.get(&image.image).cloned();
+        }
+        Ok(())
     }
 
     /// What the index knows, in the order in which it is shown.
@@ -66,6 +99,7 @@ impl Core {
                 model: image.model.clone(),
                 clinic: self.chain_clinic(image.chain),
                 time_ms: image.time_ms,
+                attachment: None,
             })
             .collect();
         let rank = |state| match state {

@@ -13,7 +13,7 @@ pub(super) const MAX_PAST_KEYS: usize = 64;
 
 impl Core {
     /// The newest epoch of a record that this clinic has a key of, and the key.
-    pub(super) fn newest_key(&mut self, log: LogId) -> Result<(EntryHash, EpochKey), ApiError> {
+    pub(crate) fn newest_key(&mut self, log: LogId) -> Result<(EntryHash, EpochKey), ApiError> {
         self.opened()?;
         let epochs: Vec<EntryHash> = self.log(log)?.epochs().map(|epoch| epoch.id).collect();
         for epoch in epochs.into_iter().rev() {

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
 use salus_audit::{
-    ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement, Statement,
-    Verdict, verify_signatures,
+    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement,
+    Statement, Verdict, verify_signatures,
 };
+use salus_mesh::blobs::BlobStore;
 use salus_mesh::{Ledger, LedgerError};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
+
+use tokio::runtime::Handle;
 
 use super::{Core, LogSummary, Notice, Pending, failure};
 
@@ -28,12 +31,20 @@ const PARALLEL_FROM: usize = 64;
 /// The core as the network sees it.
 pub struct CoreLedger {
     core: Arc<Mutex<Core>>,
+    blobs: Option<(BlobStore, Handle)>,
 }
 
 impl CoreLedger {
     /// Shows a core to the network.
     pub fn new(core: Arc<Mutex<Core>>) -> Self {
-        Self { core }
+        Self { core, blobs: None }
+    }
+
+    /// Serves blobs, too. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn with_blobs(mut self, blobs: BlobStore) -> Self {
+        self.blobs = Some((blobs, Handle::current()));
+        self
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
@@ -88,6 +99,18 @@ impl Ledger for CoreLedger {
             .map_err(|error| failed(&error))
     }
 
+    fn may_fetch(&self, peer: ClinicId, blob: BlobHash) -> bool {
+        let Some((store, runtime)) = &self.blobs else {
+            return false;
+        };
+        let logs = self.with(|core| core.logs_naming_for(peer, &blob));
+        // An entry may name the blob of another record: the blob itself says whose it is.
+        logs.into_iter().any(|log| {
+            let belongs = crate::attachments::belongs_to(store, blob, log);
+            runtime.block_on(belongs).unwrap_or(false)
+        })
+    }
+
     fn commit(
         &self,
         peer: ClinicId,
@@ -121,7 +144,8 @@ fn failed(error: &ApiError) -> LedgerError {
     LedgerError::new(error.message.clone())
 }
 
-/// The entries whose signatures and payloads hold, in their order; verified on both cores where they are many.
+/// The entries whose signatures and payloads hold, in their order, without those that say nothing for want of a payload: only what an attach
+/// entry said can have been destroyed, and a peer that leaves out more hides it; verified on both cores where they are many.
 fn verified(entries: Vec<Entry>) -> Vec<Entry> {
     let outcomes = if entries.len() < PARALLEL_FROM {
         verify_signatures(&entries)
@@ -141,6 +165,10 @@ fn verified(entries: Vec<Entry>) -> Vec<Entry> {
         .into_iter()
         .zip(outcomes)
         .filter_map(|(entry, outcome)| outcome.is_ok().then_some(entry))
+        .filter(|entry| {
+            let kind = entry.header().kind;
+            entry.payload().is_some() || kind.is_clear() || kind == Kind::Attach
+        })
         .collect()
 }
 
@@ -316,6 +344,7 @@ impl Core {
             return Err(error);
         }
         self.set_unproven_aside(&mut pending, &mut committed);
+        self.destroy_erased(&mut pending);
         self.judge_again_after(&ended, &mut pending);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
@@ -426,14 +455,52 @@ impl Core {
             all.extend(self.unproven.remove(log).unwrap_or_default());
         }
         all.extend(entries);
+        // Who left a payload out must not keep anybody from bringing it.
+        let whole: BTreeSet<EntryHash> = all
+            .iter()
+            .filter(|entry| entry.payload().is_some())
+            .map(Entry::hash)
+            .collect();
+        all.retain(|entry| entry.payload().is_some() || !whole.contains(&entry.hash()));
         all
     }
 
-    /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
-    /// frames later. What is set aside is in memory only, and is not acknowledged as stored.
+    /// Has the payloads of attachments that erasures name destroyed, where this transaction brings either.
+    fn destroy_erased(&mut self, pending: &mut Pending) {
+        let entries = pending.batch.entries.iter();
+        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
+        let concerns = |entry: &&Entry| matches!(entry.header().kind, Kind::Attach | Kind::Erase);
+        let logs: BTreeSet<LogId> = entries
+            .filter(concerns)
+            .map(|entry| entry.header().log)
+            .collect();
+        for log in logs {
+            if let Ok(state) = self.log(log) {
+                pending.batch.detach.extend(state.erasures());
+            }
+        }
+    }
+
+    /// Sets entries of a record aside as long as something that comes after them is missing: of a new record the grant that entitles this
+    /// clinic; of an attachment without its payload the erasure that took it. Both come maybe frames later. What is set aside is in
+    /// memory only, and is not acknowledged as stored.
     fn set_unproven_aside(&mut self, pending: &mut Pending, committed: &mut Committed) {
         let me = self.me();
         let mut unproven = BTreeSet::new();
+        let entries = pending.batch.entries.iter();
+        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
+        let bare: Vec<(LogId, EntryHash)> = entries
+            .filter(|entry| entry.header().kind == Kind::Attach && entry.payload().is_none())
+            .map(|entry| (entry.header().log, entry.hash()))
+            .collect();
+        for (log, entry) in bare {
+            let erased = self
+                .log(log)
+                .is_ok_and(|state| state.erased(&entry).is_some());
+            if !erased {
+                unproven.insert(log);
+            }
+        }
         for log in &pending.touched {
             if self.rosters.log(*log).is_some() || self.logs.summary(log).is_some() {
                 continue;

@@ -1,17 +1,21 @@
 //! The logs that this node holds: a summary of each in memory, the whole state of those in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lru::LruCache;
 use minicbor::{Decode, Encode};
 use salus_api::ApiError;
-use salus_audit::{ClinicId, LogId, LogKind, LogState, Right, Rosters};
+use salus_audit::{BlobHash, ClinicId, LogId, LogKind, LogState, Right, Rosters};
 use salus_store::Store;
 
 use super::failure;
 
 /// Logs whose whole state is kept in memory. A log of 20 entries takes about 5 KB: 2,048 take some 10 MB.
 const MAX_OPEN_LOGS: usize = 2_048;
+
+/// Blobs of one record that are kept and served: those of 8,192 files with a preview each. It bounds the row of a log and what a clinic that
+/// attaches without end makes others keep.
+pub const MAX_NAMED_BLOBS: usize = 16_384;
 
 /// What must be known of a log without opening it (CBOR array, sealed by the storage key).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -32,6 +36,10 @@ pub struct LogSummary {
     /// Clinics entitled to a record, with the code of their right; empty for a roster, which every known clinic may hold.
     #[n(4)]
     pub audience: Vec<(ClinicId, u8)>,
+    /// Blobs that its entries name, at most [`MAX_NAMED_BLOBS`]; what an erasure took away is not among them.
+    #[n(5)]
+    #[cbor(default)]
+    pub blobs: Vec<BlobHash>,
 }
 
 impl LogSummary {
@@ -54,6 +62,12 @@ impl LogSummary {
             digest: state.digest(),
             entries: state.len() as u64,
             audience,
+            blobs: state
+                .blobs()
+                .flat_map(|(_, blobs)| blobs)
+                .take(MAX_NAMED_BLOBS)
+                .copied()
+                .collect(),
         })
     }
 
@@ -77,6 +91,8 @@ impl LogSummary {
 /// All logs.
 pub struct LogBook {
     summaries: BTreeMap<LogId, LogSummary>,
+    /// Which logs name a blob.
+    named: BTreeMap<BlobHash, BTreeSet<LogId>>,
     open: LruCache<LogId, LogState>,
 }
 
@@ -85,23 +101,21 @@ impl LogBook {
     pub fn empty() -> Self {
         Self {
             summaries: BTreeMap::new(),
+            named: BTreeMap::new(),
             open: LruCache::unbounded(),
         }
     }
 
     /// Reads the summaries.
     pub fn load(store: &Store) -> Result<Self, ApiError> {
-        let mut summaries = BTreeMap::new();
+        let mut book = Self::empty();
         for (log, bytes) in store.summaries().map_err(failure::store)? {
-            let summary = minicbor::decode(&bytes).map_err(|_| {
+            let summary: LogSummary = minicbor::decode(&bytes).map_err(|_| {
                 ApiError::integrity(format!("the summary of log {log} cannot be read"))
             })?;
-            summaries.insert(log, summary);
+            book.set_summary(log, summary);
         }
-        Ok(Self {
-            summaries,
-            open: LruCache::unbounded(),
-        })
+        Ok(book)
     }
 
     /// Every log's summary, by id.
@@ -116,7 +130,30 @@ impl LogBook {
 
     /// Sets a summary, after it was committed.
     pub fn set_summary(&mut self, log: LogId, summary: LogSummary) {
+        if let Some(before) = self.summaries.get(&log) {
+            for blob in &before.blobs {
+                if let Some(logs) = self.named.get_mut(blob) {
+                    logs.remove(&log);
+                    if logs.is_empty() {
+                        self.named.remove(blob);
+                    }
+                }
+            }
+        }
+        for blob in &summary.blobs {
+            self.named.entry(*blob).or_default().insert(log);
+        }
         self.summaries.insert(log, summary);
+    }
+
+    /// The logs that name a blob.
+    pub fn naming(&self, blob: &BlobHash) -> impl Iterator<Item = &LogId> {
+        self.named.get(blob).into_iter().flatten()
+    }
+
+    /// Every blob that a log names.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobHash> {
+        self.named.keys()
     }
 
     /// The state of a log, folded from its stored entries where it is not open yet, and judged by the rosters as they are; empty for a
@@ -152,6 +189,11 @@ impl LogBook {
             .ok_or_else(|| ApiError::failed(format!("log {log} could not be opened")))?;
         state.settle(rosters);
         Ok(state)
+    }
+
+    /// The state of a log that is open.
+    pub fn peek(&self, log: &LogId) -> Option<&LogState> {
+        self.open.peek(log)
     }
 
     /// Hands over the state of a log that is kept elsewhere: a roster's.

@@ -7,6 +7,7 @@
 //! A failed commit leaves nothing behind: every log and document it touched is forgotten and read again from the store.
 
 mod at;
+mod attachments;
 mod conflicts;
 mod documents;
 mod edits;
@@ -34,8 +35,8 @@ use std::sync::Arc;
 
 use salus_api::ApiError;
 use salus_audit::{
-    ActorId, Body, ChainId, ClinicId, Control, Draft, Entry, EntryHash, LogId, LogState, Rosters,
-    Scope, SigningKey, Tree, Verdict,
+    ActorId, BlobHash, Body, ChainId, ClinicId, Control, Draft, Entry, EntryHash, LogId, LogState,
+    Rosters, Scope, SigningKey, Tree, Verdict,
 };
 use salus_sandbox::Sandbox;
 use salus_store::{Batch, Store};
@@ -43,7 +44,9 @@ use salus_sync::Changed;
 use salus_vault::{EpochKey, NodeSecrets, seal_payload};
 use tokio::sync::mpsc;
 
+pub use attachments::{Attached, NewAttachment, What};
 pub use documents::Opened;
+pub use edits::fresh_id;
 pub use import::{Imported, Prepared, Source, ToImport};
 use index::IndexRow;
 pub use ledger::CoreLedger;
@@ -476,6 +479,19 @@ impl Core {
         scope: Option<Scope>,
         said: Said<'_>,
     ) -> Result<Entry, ApiError> {
+        self.append_naming(pending, who, log, scope, said, Vec::new())
+    }
+
+    /// The same for an entry whose header names blobs.
+    pub(crate) fn append_naming(
+        &mut self,
+        pending: &mut Pending,
+        who: &SigningKey,
+        log: LogId,
+        scope: Option<Scope>,
+        said: Said<'_>,
+        blobs: Vec<BlobHash>,
+    ) -> Result<Entry, ApiError> {
         let time_ms = self.now_ms();
         let chain = self.chain.chain();
         let begins_roster = matches!(&said, Said::Clear(Control::RosterGenesis { .. }));
@@ -504,7 +520,7 @@ impl Core {
             kind,
             scope,
             epoch,
-            blobs: Vec::new(),
+            blobs,
             time_ms,
             actor: ActorId::from_bytes(who.public()),
         };

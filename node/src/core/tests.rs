@@ -1,5 +1,6 @@
 //! Stories of one and two clinics, without any network: entries are carried by hand.
 
+mod attachments;
 mod suggestions;
 
 use std::path::Path;

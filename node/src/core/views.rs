@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use salus_api::{ApiError, AttachmentView, AuditRow, HeightView, PatientView};
+use salus_api::{ApiError, AuditRow, HeightView, PatientView};
 use salus_audit::{ActorId, Body, ChainId, Kind, LogId, Meta};
 
 use super::documents::Document;
@@ -34,7 +34,7 @@ impl Core {
         document: &Document,
     ) -> Result<PatientView, ApiError> {
         let found = self.conflicts_of(log, document)?;
-        let attachments = self.attachments(log)?;
+        let attachments = self.attachment_views(log)?;
         let suggestions = self.suggestions(log)?;
         let me = self.me();
         let state = self.log(log)?;
@@ -203,49 +203,6 @@ impl Core {
         )
     }
 
-    /// Files of a record, by what its log says of them.
-    fn attachments(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
-        let state = self.log(log)?;
-        let metas: Vec<Meta> = state
-            .entries()
-            .filter(|meta| meta.kind == Kind::Attach && state.void(&meta.hash).is_none())
-            .cloned()
-            .collect();
-        let mut views: Vec<AttachmentView> = Vec::new();
-        for meta in metas {
-            let entry = self
-                .store()
-                .entry(log, meta.line, meta.seq)
-                .map_err(super::failure::store)?;
-            let Some(entry) = entry else { continue };
-            let Ok(Body::Attach {
-                id,
-                name,
-                mime,
-                bytes_len,
-                ..
-            }) = self.open_body(log, &entry)
-            else {
-                continue;
-            };
-            // Further parts of the same file.
-            if views.iter().any(|view| view.id == id) {
-                continue;
-            }
-            views.push(AttachmentView {
-                id,
-                name,
-                mime,
-                bytes: bytes_len,
-                added_ms: meta.time_ms,
-                clinic: self.chain_clinic(meta.chain),
-                available: true,
-                entry: meta.hash.to_string(),
-            });
-        }
-        Ok(views)
-    }
-
     /// A log's entries, newest first.
     /// `open`: with what sealed bodies say, for people who may see the record.
     pub fn history(
@@ -361,6 +318,9 @@ impl Core {
         let Some(entry) = entry else {
             return Ok(vec!["payload is not held".into()]);
         };
+        if meta.kind == Kind::Attach && entry.payload().is_none() {
+            return Ok(vec!["a file, erased since".into()]);
+        }
         if !meta.kind.is_clear() {
             return Ok(match self.open_body(log, &entry) {
                 Ok(Body::Edit { summary, .. }) => vec![summary],
@@ -369,6 +329,12 @@ impl Core {
                     name, bytes_len, ..
                 }) => {
                     vec![format!("{name} kept as received, {bytes_len} bytes")]
+                }
+                Ok(Body::Attachment(attachment)) => {
+                    vec![format!(
+                        "{} attached, {} bytes",
+                        attachment.name, attachment.content.len
+                    )]
                 }
                 Ok(Body::Link { other }) => {
                     vec![format!("shown as one with {}", self.short(other))]
@@ -410,6 +376,13 @@ impl Core {
                     .map(|hash| hash.to_string().chars().take(8).collect())
                     .collect();
                 format!("held out: {}: {reason}", hashes.join(", "))
+            }
+            Control::Erase { entries, reason } => {
+                let files = match entries.len() {
+                    1 => "a file".to_owned(),
+                    n => format!("{n} files"),
+                };
+                format!("{files} erased: {reason}")
             }
         }])
     }

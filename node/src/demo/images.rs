@@ -11,7 +11,7 @@ use super::{Clinic, Teller, expect, unexpected};
 const SIDE: u32 = 256;
 
 /// A chart as monitors are tested with: no scan of anybody.
-fn chart() -> Result<Vec<u8>, ApiError> {
+pub(super) fn chart() -> Result<Vec<u8>, ApiError> {
     let square = |x: u32, y: u32| {
         if (x / 32 + y / 32).is_multiple_of(2) {
             x.min(255)

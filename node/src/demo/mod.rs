@@ -3,6 +3,7 @@
 //! Every clinic is a real node with its own sealed store, and every step goes through the client API, as a person's would.
 
 mod core;
+mod files;
 mod images;
 
 use std::path::{Path, PathBuf};
@@ -188,12 +189,16 @@ pub async fn run(
             live(&clinics, &mut tell).await?;
             core::unsafe_merge(&clinics, &patient, &mut tell).await?;
             images::classify(&root, &clinics, &patient, &mut tell).await?;
+            files::travel(&root, &clinics, &patient, &mut tell).await?;
             core::prove(&clinics, &patient, &mut tell).await?;
             core::revoke(&clinics, &patient, &mut tell).await?;
             core::lost_disk(&root, &mut clinics, &patient, &mut tell).await?;
             verify(&clinics, &mut tell).await
         } else {
-            apart(&clinics, &mut tell).await?;
+            let patient = apart(&clinics, &mut tell).await?;
+            if let Some(first) = clinics.first() {
+                files::attach(&root, first, &patient).await?;
+            }
             ui(&clinics, &options).await
         }
     }

@@ -6,6 +6,7 @@ mod fhir;
 mod image;
 mod ledger;
 mod log;
+mod media;
 mod record;
 mod sync;
 mod text;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     vault::SEALED,
     api::API,
     image::IMAGE,
+    media::MEDIA,
     text::TEXT,
 ];
 

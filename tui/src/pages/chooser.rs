@@ -1,4 +1,4 @@
-//! Choosing an image file: a path that is written or completed, and what its folder holds below it.
+//! Choosing a file, or an image file: a path that is written or completed, and what its folder holds below it.
 
 use std::path::{Component, MAIN_SEPARATOR, MAIN_SEPARATOR_STR, Path, PathBuf, is_separator};
 
@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::canvas::Canvas;
 use crate::desk::{Desk, Places};
-use crate::folder::{Entry, Listing};
+use crate::folder::{Entry, Listing, Sort};
 use crate::input::Input;
 use crate::keymap::Action;
 use crate::msg::CallId;
@@ -35,6 +35,7 @@ struct Problem {
 #[derive(Clone, PartialEq)]
 #[cfg_attr(test, derive(Debug))]
 pub(super) struct Chooser {
+    sort: Sort,
     folder: PathBuf,
     typed: Input,
     /// What the folder holds; none until it was read.
@@ -48,10 +49,11 @@ pub(super) struct Chooser {
 
 impl Chooser {
     /// Begins where a file was last chosen, else where the program was started.
-    pub fn open(desk: &mut Desk) -> Self {
+    pub fn open(desk: &mut Desk, sort: Sort) -> Self {
         let folder = desk.folder.clone();
         let folder = folder.unwrap_or_else(|| desk.places.working.clone());
         let mut chooser = Self {
+            sort,
             folder: PathBuf::new(),
             typed: Input::new(MAX_TYPED_BYTES),
             listing: None,
@@ -84,7 +86,7 @@ impl Chooser {
 
     /// Reads the folder (again).
     pub fn read(&mut self, desk: &mut Desk) {
-        self.reading = Some(desk.read_folder(self.folder.clone()));
+        self.reading = Some(desk.read_folder(self.folder.clone(), self.sort));
     }
 
     /// Whether it waits for this folder.
@@ -259,10 +261,11 @@ impl Chooser {
 
     fn view_list(&self, list: &mut Canvas<'_>) {
         let shown = self.shown();
-        let nothing = match (&self.listing, self.typed.text()) {
-            (None, _) => "Reading the folder…",
-            (Some(_), "") => "No folders and no images here.",
-            (Some(_), _) => "Nothing here has that in its name; enter tries the path as it is.",
+        let nothing = match (&self.listing, self.typed.text(), self.sort) {
+            (None, ..) => "Reading the folder…",
+            (Some(_), "", Sort::Images) => "No folders and no images here.",
+            (Some(_), "", Sort::Files) => "Nothing here.",
+            (Some(_), ..) => "Nothing here has that in its name; enter tries the path as it is.",
         };
         if shown.is_empty() {
             list.put(2, 0, nothing, Tone::Dim);
@@ -289,7 +292,7 @@ impl Chooser {
 }
 
 /// The folder that a typed beginning of a path means, from another one.
-fn resolve(from: &Path, typed: &str, places: &Places) -> PathBuf {
+pub(super) fn resolve(from: &Path, typed: &str, places: &Places) -> PathBuf {
     let home = typed
         .strip_prefix('~')
         .filter(|rest| rest.starts_with(is_separator));

@@ -14,7 +14,7 @@ use crate::canvas::Canvas;
 use crate::describe::doubt;
 use crate::desk::Desk;
 use crate::detail::{Detail, Line, MARK};
-use crate::folder::Listing;
+use crate::folder::{Listing, Sort};
 use crate::keymap::{Action, Context};
 use crate::keys::Key;
 use crate::msg::CallId;
@@ -64,7 +64,7 @@ impl Image {
     pub fn open(desk: &mut Desk, patient: String) -> Self {
         Self {
             patient,
-            chooser: Chooser::open(desk),
+            chooser: Chooser::open(desk, Sort::Images),
             choosing: true,
             looking: None,
             looked: None,

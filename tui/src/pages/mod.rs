@@ -8,17 +8,23 @@ use crate::folder::Listing;
 use crate::keymap::{Action, Context};
 use crate::keys::Key;
 use crate::msg::{CallId, Size};
+use crate::scratch::Scratch;
 use crate::subject::{SUBJECT_ROWS, Subject};
 
+mod attach;
 mod audit;
 mod chooser;
 mod conflicts;
 mod decide;
 mod duplicates;
+mod file;
+mod file_ask;
 mod help;
 mod image;
+mod look;
 mod merges;
 mod note;
+mod outside;
 mod palette;
 mod past;
 mod patients;
@@ -32,10 +38,12 @@ mod sync;
 mod unlock;
 mod values;
 
+pub(crate) use attach::Attach;
 pub(crate) use audit::Audit;
 pub(crate) use conflicts::Conflicts;
 pub(crate) use decide::is_undecided;
 pub(crate) use duplicates::Duplicates;
+pub(crate) use file::File;
 pub(crate) use help::Help;
 pub(crate) use image::Image;
 pub(crate) use note::Note;
@@ -117,6 +125,14 @@ pub(crate) trait Page {
     fn listed(&mut self, _listing: Result<Listing, String>) {}
     /// A call that it waits for has come this far.
     fn progress(&mut self, _progress: Progress) {}
+    /// News of a file for another program that it waits for.
+    fn scratch(&mut self, _desk: &mut Desk, _scratch: Scratch) {}
+    /// It is about to be gone.
+    fn left(&mut self, _desk: &mut Desk) {}
+    /// Whether an action of its context does anything as it stands.
+    fn offers(&self, _action: Action) -> bool {
+        true
+    }
     /// Something changed at the node.
     fn event(&mut self, _desk: &mut Desk, _event: &Event) {}
     /// A second has passed.
@@ -161,6 +177,22 @@ pub(crate) fn sentence(done: &str) -> String {
     }
 }
 
+/// What is being done, and how far it has come.
+pub(crate) fn so_far(doing: &str, step: Option<&Progress>) -> String {
+    match step {
+        None => doing.to_owned(),
+        Some(Progress {
+            what,
+            done,
+            total: 0,
+        }) => format!("{doing} {what}: {done}"),
+        Some(Progress { what, done, total }) => {
+            let hundredths = u128::from(*done) * 100 / u128::from(*total);
+            format!("{doing} {what} · {} %", hundredths.min(100))
+        }
+    }
+}
+
 /// What the node answered.
 pub(crate) type Answer = Result<Response, ApiError>;
 
@@ -174,6 +206,8 @@ pub(crate) enum Screen {
     Note(Note),
     Pressure(Pressure),
     Image(Box<Image>),
+    File(Box<File>),
+    Attach(Box<Attach>),
     Register(Register),
     Conflicts(Conflicts),
     Duplicates(Duplicates),
@@ -192,6 +226,8 @@ impl Screen {
             Self::Note(page) => page,
             Self::Pressure(page) => page,
             Self::Image(page) => page.as_ref(),
+            Self::File(page) => page.as_ref(),
+            Self::Attach(page) => page.as_ref(),
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
             Self::Duplicates(page) => page,
@@ -210,6 +246,8 @@ impl Screen {
             Self::Note(page) => page,
             Self::Pressure(page) => page,
             Self::Image(page) => page.as_mut(),
+            Self::File(page) => page.as_mut(),
+            Self::Attach(page) => page.as_mut(),
             Self::Register(page) => page,
             Self::Conflicts(page) => page,
             Self::Duplicates(page) => page,
@@ -228,6 +266,8 @@ impl Screen {
             Self::Note(_) => "note",
             Self::Pressure(_) => "blood pressure",
             Self::Image(_) => "image",
+            Self::File(_) => "file",
+            Self::Attach(_) => "attach",
             Self::Register(_) => "register",
             Self::Conflicts(_) => "conflicts",
             Self::Duplicates(_) => "same person",

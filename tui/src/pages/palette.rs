@@ -16,6 +16,8 @@ const MAX_ROWS: u16 = 12;
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct Palette {
     context: Context,
+    /// What the page does not offer as it stands.
+    refused: Vec<Action>,
     input: Input,
     cursor: Cursor,
 }
@@ -49,10 +51,12 @@ pub(crate) fn score(title: &str, letters: &str) -> Option<u32> {
 }
 
 impl Palette {
-    /// The palette for what can be done in a context.
-    pub fn new(context: Context) -> Self {
+    /// The palette for what can be done in a context, as far as the page offers it.
+    pub fn new(context: Context, offers: impl Fn(Action) -> bool) -> Self {
+        let all = BINDINGS.iter().map(|binding| binding.action);
         Self {
             context,
+            refused: all.filter(|action| !offers(*action)).collect(),
             input: Input::new(MAX_BYTES),
             cursor: Cursor::default(),
         }
@@ -64,11 +68,13 @@ impl Palette {
             Action::Palette,
             Action::JumpSection,
             Action::ChooseNumber,
+            Action::HabitWindow,
             Action::Commands,
         ];
         let useful = |b: &&Binding| {
             !matches!(b.group, Group::Moving | Group::Typing | Group::Questions)
                 && !hidden.contains(&b.action)
+                && !self.refused.contains(&b.action)
                 && keymap::is_offered(b, self.context)
         };
         let letters = self.input.text();
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn letters_find_commands_by_the_starts_of_words() {
         let best = |letters: &str| {
-            let mut palette = Palette::new(Context::Record);
+            let mut palette = Palette::new(Context::Record, |_| true);
             palette.typed(letters);
             palette.chosen()
         };

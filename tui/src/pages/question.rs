@@ -23,6 +23,10 @@ pub(crate) enum Then {
     Link(String),
     /// Takes that back.
     Unlink(String),
+    /// Writes a file over one that is there.
+    Replace(std::path::PathBuf),
+    /// Attaches a file whose tags name somebody else.
+    AttachAnyway,
     /// Ends a clinic's right.
     Revoke(String),
 }

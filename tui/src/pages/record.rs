@@ -7,13 +7,14 @@ use salus_api::{
 use super::decide::Decide;
 use super::past::Past;
 use super::{
-    Answer, Audit, Conflicts, Duplicates, Go, Image, Note, Page, Pressure, Rights, Screen, Seek,
-    Sync, record_rows, sentence,
+    Answer, Attach, Audit, Conflicts, Duplicates, File, Go, Image, Note, Page, Pressure, Rights,
+    Screen, Seek, Sync, record_rows, sentence,
 };
 use crate::canvas::Canvas;
 use crate::describe::describe;
 use crate::desk::Desk;
 use crate::detail::Detail;
+use crate::files;
 use crate::input::Input;
 use crate::keymap::{self, Action, Context};
 use crate::keys::{Code, Key};
@@ -183,6 +184,17 @@ impl Record {
                 scroll: 0,
             });
         }
+    }
+
+    /// The screen of the file that is marked; as it was, only what is known of it is shown.
+    fn file(&self, desk: &mut Desk) -> Option<File> {
+        let (view, Target::Attachment(id)) = (self.view.as_ref()?, self.selected()?) else {
+            return None;
+        };
+        let file = view.attachments.iter().find(|file| file.id == id)?;
+        let about = files::about(view, file);
+        let here = !self.is_past() && self.item.is_none();
+        here.then(|| File::open(desk, self.id(), file.clone(), about, Vec::new()))
     }
 
     fn scroll(&mut self, desk: &Desk, action: Action) {
@@ -423,7 +435,14 @@ impl Page for Record {
                     self.go_to(section);
                 }
             }
-            Action::OpenItem => self.open_item(desk),
+            Action::OpenItem => match self.file(desk) {
+                Some(page) => return Go::open(Screen::File(Box::new(page))),
+                None => self.open_item(desk),
+            },
+            Action::AttachFile if self.may_write(desk) => {
+                let page = Attach::open(desk, self.id());
+                return Go::open(Screen::Attach(Box::new(page)));
+            }
             Action::Reload => self.ask(desk),
             Action::AcceptSuggestion | Action::RejectSuggestion => {
                 if let Some(about) = self.suggestion().cloned().filter(|_| !self.is_past()) {

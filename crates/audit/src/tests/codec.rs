@@ -109,6 +109,10 @@ fn any_control() -> impl Strategy<Value = Control> {
             entries.sort();
             Control::Quarantine { entries, reason }
         }),
+        (hashes(5), name()).prop_map(|(mut entries, reason)| {
+            entries.push(EntryHash::from_bytes([0xff; 32]));
+            Control::Erase { entries, reason }
+        }),
     ]
 }
 
@@ -144,6 +148,31 @@ fn any_body() -> impl Strategy<Value = Body> {
                 },
                 bytes_len: inflated.unwrap_or(inline.len() as u64),
                 inline,
+            }),
+        (
+            [line(), line(), line(), line()],
+            any::<[[u8; 32]; 4]>(),
+            [0..MAX_BLOB_ATTACHMENT_BYTES, 0..MAX_BLOB_ATTACHMENT_BYTES],
+            any::<bool>(),
+            any::<bool>(),
+        )
+            .prop_map(|(lines, ids, lens, preview, about)| {
+                let [id, name, mime, facts] = lines.map(|line| format!("-{line}"));
+                let blob = |of: usize| SealedBlob {
+                    key: ids[of],
+                    len: lens[of],
+                };
+                Body::Attachment(Box::new(Attachment {
+                    about: about.then(|| id.clone()),
+                    id,
+                    name,
+                    mime,
+                    sha256: ids[2],
+                    blake3: ids[3],
+                    content: blob(0),
+                    preview: preview.then(|| blob(1)),
+                    facts,
+                }))
             }),
         any_inference().prop_map(|inference| Body::Inference(Box::new(inference))),
         (

@@ -3,6 +3,7 @@
 mod codec;
 mod convergence;
 mod dice;
+mod erasures;
 mod forks;
 mod hostile;
 mod inferences;

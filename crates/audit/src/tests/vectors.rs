@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::erasures::attachment;
 use super::inferences::inference;
 use super::world::*;
 use crate::*;
@@ -99,6 +100,10 @@ fn bodies_have_their_known_bytes() {
             entries: vec![id(1), id(2)],
             reason: "breaks the document".to_owned(),
         }.encode()),
+        "erase": hex(Control::Erase {
+            entries: vec![id(3), id(4)],
+            reason: "of another patient".to_owned(),
+        }.encode()),
     });
     let (changes, summary) = (vec![vec![1, 2, 3], vec![4; 30]], "note".to_owned());
     let clinical = json!({
@@ -112,6 +117,13 @@ fn bodies_have_their_known_bytes() {
             bytes_len: 3,
             inline: vec![1, 2, 3],
         }.encode()),
+        "attachment": hex(Body::Attachment(Box::new(attachment())).encode()),
+        "attachment_bare": hex(Body::Attachment(Box::new(Attachment {
+            preview: None,
+            about: None,
+            facts: String::new(),
+            ..attachment()
+        })).encode()),
         "link": hex(Body::Link { other: LogId::from_bytes([10; 32]) }.encode()),
         "unlink": hex(Body::Unlink { other: LogId::from_bytes([10; 32]) }.encode()),
         "inference": hex(Body::Inference(Box::new(inference())).encode()),

@@ -124,3 +124,16 @@ fn an_item_and_the_patient_may_have_one_uuid() {
         content
     );
 }
+
+#[test]
+fn what_a_resource_contains_twice_without_an_id_is_one_item() {
+    let inner = r#"{"resourceType":"Observation","code":{"text":"weight"}}"#;
+    let text = format!(r#"{{"resourceType":"Patient","id":"p","contained":[{inner},{inner}]}}"#);
+    let import = crate::read_bytes(text.as_bytes(), &crate::Limits::default()).unwrap();
+    let content = &import.patients[0].content;
+    assert_eq!(content.observations.len(), 1);
+    let options = crate::ExportOptions { time_ms: 0 };
+    let exported = crate::export_bundle(content, &options);
+    let again = crate::read_bytes(exported.as_bytes(), &crate::Limits::default()).unwrap();
+    assert_eq!(&again.patients[0].content, content);
+}

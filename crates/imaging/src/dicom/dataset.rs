@@ -88,8 +88,10 @@ pub(super) enum PixelData<'a> {
     Native(&'a [u8]),
     /// In fragments, the first of which is the offset table.
     Encapsulated(Vec<&'a [u8]>),
-    /// Floating-point samples.
-    Float,
+    /// Floating-point samples, uncompressed.
+    Float(&'a [u8]),
+    /// In the part of the file that is not at hand: of an uncompressed value its length in bytes.
+    Behind(Option<u64>),
 }
 
 /// What a file says, as far as it is of use here.
@@ -100,6 +102,8 @@ pub(super) struct DataSet<'a> {
     pub(super) voi_lut: Lut<'a>,
     pub(super) modality_lut: Lut<'a>,
     pub(super) pixel_data: PixelData<'a>,
+    /// Bytes of the file behind those at hand.
+    missing: u64,
 }
 
 /// Reads a file up to and with its pixel data, and hands over what was found.
@@ -107,12 +111,26 @@ pub(super) fn with<T>(
     bytes: &[u8],
     then: impl FnOnce(&DataSet<'_>) -> Result<T, ImageError>,
 ) -> Result<T, ImageError> {
+    with_head(bytes, bytes.len() as u64, then)
+}
+
+/// The same of a file of which only the beginning may be at hand; its pixel data must begin there.
+pub(super) fn with_head<T>(
+    bytes: &[u8],
+    total_len: u64,
+    then: impl FnOnce(&DataSet<'_>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
     let (uid, start) = transfer_syntax(bytes)?;
     let transfer_syntax = TransferSyntaxRegistry
         .get(&uid)
         .ok_or_else(|| unsupported("an unknown transfer syntax", "export it uncompressed"))?;
     let rest = bytes.get(start..).unwrap_or_default();
+    let missing = total_len.saturating_sub(bytes.len() as u64);
     let data = if uid == entries::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN.uid() {
+        // Without its end it cannot be checked, and it inflates to more than is read in any case.
+        if missing > 0 {
+            return Err(ImageError::Inflates);
+        }
         Cow::Owned(inflate(rest)?)
     } else {
         Cow::Borrowed(rest)
@@ -124,6 +142,7 @@ pub(super) fn with<T>(
         voi_lut: Lut::default(),
         modality_lut: Lut::default(),
         pixel_data: PixelData::Missing,
+        missing,
     };
     data_set.read(&data)?;
     then(&data_set)
@@ -210,10 +229,22 @@ impl<'a> DataSet<'a> {
         let mut path: Vec<Inside> = Vec::new();
         let mut fragments = Vec::new();
         while let Some(token) = reader.advance() {
-            let token = token.map_err(|_| damaged("its structure is broken"))?;
+            let token = match token {
+                Ok(token) => token,
+                Err(_) if self.missing > 0 => return self.end_of_head(&path),
+                Err(_) => return Err(damaged("its structure is broken")),
+            };
             match token {
                 LazyDataToken::ElementHeader(_) => {}
                 LazyDataToken::LazyValue { header, decoder } => {
+                    let end = decoder.position().saturating_add(u64::from(header.len.0));
+                    if self.is_behind(end, data)? {
+                        if path.is_empty() && header.tag == tags::PIXEL_DATA {
+                            let length = u64::from(header.len.0);
+                            self.pixel_data = PixelData::Behind(Some(length));
+                        }
+                        return self.end_of_head(&path);
+                    }
                     let range = value_range(decoder.position(), header.len.0, data.len())?;
                     self.keep(&path, header.tag, &data[range]);
                     if path.is_empty() && header.tag == tags::PIXEL_DATA {
@@ -224,6 +255,10 @@ impl<'a> DataSet<'a> {
                         .map_err(|_| damaged("an element is cut off"))?;
                 }
                 LazyDataToken::LazyItemValue { len, decoder } => {
+                    let end = decoder.position().saturating_add(u64::from(len));
+                    if self.is_behind(end, data)? {
+                        return self.end_of_head(&path);
+                    }
                     let range = value_range(decoder.position(), len, data.len())?;
                     if path.len() == 2 {
                         fragments.push(&data[range]);
@@ -269,6 +304,9 @@ impl<'a> DataSet<'a> {
                 return Err(damaged("its sequences are nested too deeply"));
             }
         }
+        if self.missing > 0 {
+            return self.end_of_head(&path);
+        }
         // Some writers leave the last delimiter out.
         if path.first() == Some(&Inside::PixelFragments) && !fragments.is_empty() {
             self.pixel_data = PixelData::Encapsulated(fragments);
@@ -281,12 +319,32 @@ impl<'a> DataSet<'a> {
         }
     }
 
+    /// Whether a value that ends there reaches behind the bytes at hand.
+    fn is_behind(&self, end: u64, data: &[u8]) -> Result<bool, ImageError> {
+        let at_hand = data.len() as u64;
+        if end > at_hand.saturating_add(self.missing) {
+            return Err(damaged("an element is longer than the file"));
+        }
+        Ok(end > at_hand)
+    }
+
+    /// The bytes at hand are read: everything that is of use must have been among them.
+    fn end_of_head(&mut self, path: &[Inside]) -> Result<(), ImageError> {
+        if path.first() == Some(&Inside::PixelFragments) {
+            self.pixel_data = PixelData::Behind(None);
+        }
+        match self.pixel_data {
+            PixelData::Missing => Err(damaged("its pixel data does not begin near its beginning")),
+            _ => Ok(()),
+        }
+    }
+
     /// Notes a value if it is of use.
     fn keep(&mut self, path: &[Inside], tag: Tag, value: &'a [u8]) {
         match path {
             [] if tag == tags::PIXEL_DATA => self.pixel_data = PixelData::Native(value),
             [] if [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA].contains(&tag) => {
-                self.pixel_data = PixelData::Float;
+                self.pixel_data = PixelData::Float(value);
             }
             [] if KEPT.contains(&tag) => {
                 self.elements.insert(tag, value);

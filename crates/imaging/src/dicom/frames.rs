@@ -98,6 +98,32 @@ impl Shape {
     }
 }
 
+/// Refuses uncompressed samples that are fewer than the header says, also those that are not decoded here.
+pub(super) fn check_length(
+    data_set: &DataSet<'_>,
+    metadata: &DicomMetadata,
+) -> Result<(), ImageError> {
+    let length = match &data_set.pixel_data {
+        PixelData::Native(data) | PixelData::Float(data) => data.len() as u64,
+        PixelData::Behind(Some(length)) => *length,
+        PixelData::Behind(None) | PixelData::Missing | PixelData::Encapsulated(_) => return Ok(()),
+    };
+    // Half of the colours of 4:2:2, three quarters of 4:2:0, are not there.
+    let samples = match metadata.photometric.as_str() {
+        "YBR_FULL_422" | "YBR_PARTIAL_422" => 2,
+        "YBR_PARTIAL_420" => 1,
+        _ => u128::from(metadata.samples_per_pixel),
+    };
+    let pixels = u128::from(metadata.rows) * u128::from(metadata.columns);
+    let bits = pixels * u128::from(metadata.frames) * samples * u128::from(metadata.bits_allocated);
+    if bits.div_ceil(8) > u128::from(length) {
+        return Err(damaged(
+            "there are fewer samples than rows, columns and frames say",
+        ));
+    }
+    Ok(())
+}
+
 impl<'a> Source<'a> {
     /// Checks all that the file says before anything is decoded or allocated.
     pub(super) fn new(
@@ -105,24 +131,27 @@ impl<'a> Source<'a> {
         metadata: &DicomMetadata,
         most: u64,
     ) -> Result<Self, ImageError> {
-        let fragments = match &data_set.pixel_data {
-            PixelData::Missing => return Err(ImageError::NoPixels),
-            PixelData::Float => {
-                return Err(unsupported(
-                    "floating-point samples",
-                    "export it with integer samples",
-                ));
-            }
-            PixelData::Native(_) => None,
-            PixelData::Encapsulated(fragments) => Some(fragments),
-        };
+        if matches!(
+            data_set.pixel_data,
+            PixelData::Missing | PixelData::Behind(_)
+        ) {
+            return Err(ImageError::NoPixels);
+        }
         check_size(Format::Dicom, metadata.columns, metadata.rows, most)?;
+        if matches!(data_set.pixel_data, PixelData::Float(_)) {
+            check_length(data_set, metadata)?;
+            return Err(unsupported(
+                "floating-point samples",
+                "export it with integer samples",
+            ));
+        }
         let coding = coding(metadata)?;
         let bytes = match metadata.bits_allocated {
             8 => 1,
             16 => 2,
             32 => 4,
             _ => {
+                check_length(data_set, metadata)?;
                 return Err(unsupported(
                     "samples of an unusual width (Bits Allocated)",
                     "export it with 8 or 16 bits",
@@ -146,8 +175,8 @@ impl<'a> Source<'a> {
         };
         let most = most.min((samples / shape.channels.max(1)) as u64);
         check_size(Format::Dicom, metadata.columns, metadata.rows, most)?;
-        let place = match (&data_set.pixel_data, fragments) {
-            (PixelData::Native(data), _) if coding == Coding::Native => {
+        let place = match &data_set.pixel_data {
+            PixelData::Native(data) if coding == Coding::Native => {
                 let frame_bytes = shape.native_samples(colours) * bytes;
                 let all = frame_bytes as u64 * u64::from(metadata.frames);
                 if all > data.len() as u64 {
@@ -157,7 +186,9 @@ impl<'a> Source<'a> {
                 }
                 Place::Native { data, frame_bytes }
             }
-            (_, Some(fragments)) => Place::Fragments(frames_of(fragments, metadata.frames)?),
+            PixelData::Encapsulated(fragments) => {
+                Place::Fragments(frames_of(fragments, metadata.frames)?)
+            }
             _ => return Err(damaged("compressed samples are not in fragments")),
         };
         Ok(Self {

@@ -1,10 +1,10 @@
 //! A ledger in memory, of entries that are taken on trust.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use salus_audit::{ChainId, ClinicId, EntryHash, Height, Heights, LogId};
+use salus_audit::{BlobHash, ChainId, ClinicId, EntryHash, Height, Heights, LogId};
 use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
 
 use crate::ledger::{Ledger, LedgerError};
@@ -21,6 +21,10 @@ struct State {
     duplicates: u64,
     /// Who stated what about which log, and how many entries of it were held then.
     statements: Vec<(ClinicId, LogId, Vec<u8>, u64)>,
+    /// Who may have which blob.
+    granted: HashSet<(ClinicId, BlobHash)>,
+    /// How often somebody asked whether a blob may be had.
+    asked: u64,
 }
 
 pub(super) struct Memory {
@@ -50,6 +54,18 @@ impl Memory {
 
     pub(super) fn know(&self, endpoint: [u8; 32], clinic: ClinicId) {
         self.state().known.insert(endpoint, clinic);
+    }
+
+    pub(super) fn grant(&self, peer: ClinicId, blob: BlobHash) {
+        self.state().granted.insert((peer, blob));
+    }
+
+    pub(super) fn withdraw(&self, peer: ClinicId, blob: BlobHash) {
+        self.state().granted.remove(&(peer, blob));
+    }
+
+    pub(super) fn asked(&self) -> u64 {
+        self.state().asked
     }
 
     pub(super) fn forget(&self, endpoint: [u8; 32]) {
@@ -240,5 +256,11 @@ impl Ledger for Memory {
         state.duplicates += committed.duplicate;
         committed.changed = touched.into_iter().map(|log| state.changed(log)).collect();
         Ok(committed)
+    }
+
+    fn may_fetch(&self, peer: ClinicId, blob: BlobHash) -> bool {
+        let mut state = self.state();
+        state.asked += 1;
+        state.granted.contains(&(peer, blob))
     }
 }

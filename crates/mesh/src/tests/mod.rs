@@ -1,5 +1,6 @@
 //! Real endpoints on loopback.
 
+mod blobs;
 mod memory;
 
 use std::sync::Arc;
@@ -301,7 +302,12 @@ async fn dial_by_hand(node: &Node, n: u8) -> (Endpoint, Connection) {
 }
 
 async fn endpoint(n: u8) -> Endpoint {
+    endpoint_with(n, &[]).await
+}
+
+async fn endpoint_with(n: u8, alpns: &[&[u8]]) -> Endpoint {
     Endpoint::builder(presets::Minimal)
+        .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
         .secret_key(SecretKey::from_bytes(&[n; 32]))
         .relay_mode(RelayMode::Disabled)
         .clear_ip_transports()

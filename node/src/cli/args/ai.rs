@@ -15,7 +15,8 @@ pub enum Ai {
         salus ai classify chest.dcm --heatmap why.png\n  \
         salus ai classify scans/ --csv answers.csv\n  \
         salus ai classify volume.dcm --frames all\n  \
-        salus ai classify chest.png --patient 7224e8\n\
+        salus ai classify chest.png --patient 7224e8\n  \
+        salus ai classify --patient 7224e8 --attachment chest.dcm\n\
         PNG, JPEG, TIFF and DICOM, known by their content. An image unlike those that the model was trained on is not\n\
         assessed. Without --patient nothing is kept, and no clinic is needed; with it, each answer is a signed entry of\n\
         the record's log and a suggestion for a physician. For research use: see `salus models show imaging`.")]
@@ -62,11 +63,14 @@ pub enum Ai {
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
     /// An image, or a folder of them
-    #[arg(value_name = "IMAGE|DIR")]
-    pub path: PathBuf,
+    #[arg(value_name = "IMAGE|DIR", required_unless_present = "attachment")]
+    pub path: Option<PathBuf>,
     /// Whose image it is: the answer becomes a suggestion in that record
     #[arg(long, value_name = "PATIENT")]
     pub patient: Option<String>,
+    /// A file of the record of --patient, where it is kept: its id, the beginning of it, or its name
+    #[arg(long, value_name = "ATTACHMENT", requires = "patient", conflicts_with_all = ["path", "heatmap", "csv", "mirror", "model", "frames"])]
+    pub attachment: Option<String>,
     /// Write the image with what speaks for the first category as a PNG file
     #[arg(long, value_name = "FILE.png")]
     pub heatmap: Option<PathBuf>,

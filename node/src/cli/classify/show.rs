@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use salus_api::{ApiError, Inference};
+use salus_api::{ApiError, ClassifiedView, Inference};
 use salus_models::imaging::classifier::Ranked;
 
 use super::answer::Answer;
@@ -167,6 +167,54 @@ pub fn failed(
     match meter {
         Some(meter) => meter.beside(|| out.error(error)),
         None => out.error(error),
+    }
+    Ok(())
+}
+
+/// What the node said of a file of a record.
+pub fn classified(view: &ClassifiedView, out: &mut Out) -> std::io::Result<()> {
+    let said = &view.inference;
+    if out.form().json {
+        let top: Vec<Object> = said
+            .outputs
+            .iter()
+            .map(|output| {
+                Object::new()
+                    .with("label", &output.label)
+                    .with("p", output.p)
+                    .with_some("note", output.note.as_ref())
+            })
+            .collect();
+        let object = Object::new()
+            .with("file", &said.input.name)
+            .with("image", &said.input.hash)
+            .with("media_type", &said.input.media_type)
+            .with("model", &said.model.name)
+            .with("version", &said.model.version)
+            .with("weights", &said.model.weights)
+            .with("top", top)
+            .with("uncertain", said.uncertain)
+            .with("distance", said.distance)
+            .with("ms", view.ms)
+            .with_some("suggestion", view.suggestion.as_ref());
+        return out.json(&object);
+    }
+    out.line(Line::new().styled(&said.input.name, Style::Strong))?;
+    if said.uncertain {
+        let why = format!("not assessed: {}", said.explanation);
+        out.line(Line::new().add("  ").styled(&why, Style::Warn))?;
+    } else {
+        for output in &said.outputs {
+            let p = output.p.unwrap_or_default();
+            out.line(Line::new().add(format!("  {p:>6.3}  {}", output.label)))?;
+            if let Some(note) = output.note.as_ref().filter(|_| p >= 0.05) {
+                let note = format!("(!) {note}");
+                out.line(Line::new().add("          ").styled(&note, Style::Warn))?;
+            }
+        }
+    }
+    if let Some(id) = &view.suggestion {
+        out.message(format!("suggestion {}", text::short(id)));
     }
     Ok(())
 }

@@ -263,6 +263,7 @@ fn image_as_json(image: &ImageView) -> Object {
         .with("suggestion", &image.suggestion)
         .with("clinic", &image.clinic)
         .with("time_ms", image.time_ms)
+        .with("attachment", &image.attachment)
 }
 
 #[cfg(test)]
@@ -423,6 +424,7 @@ pub mod tests {
             model: "mobilenet 1.0".into(),
             clinic: "North Clinic".into(),
             time_ms: 1_795_347_575_123,
+            attachment: None,
         };
         let found = ImagesView {
             images: vec![image],
@@ -434,7 +436,7 @@ pub mod tests {
         Ng, Wei        pneumonia     0.900  open   efefefefefef  chest.png  abababababab
         3f9a3f9a3f9a   (!)
         ");
-        insta::assert_snapshot!(json, @r#"{"patient":"3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a","mrn":"","family":"Ng","given":"Wei","image":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","name":"chest.png","label":"pneumonia","p":0.9,"note":"told by its origin","state":"open","model":"mobilenet 1.0","suggestion":"abababababababababababababababababababababababababababababababab","clinic":"North Clinic","time_ms":1795347575123}"#);
+        insta::assert_snapshot!(json, @r#"{"patient":"3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a3f9a","mrn":"","family":"Ng","given":"Wei","image":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","name":"chest.png","label":"pneumonia","p":0.9,"note":"told by its origin","state":"open","model":"mobilenet 1.0","suggestion":"abababababababababababababababababababababababababababababababab","clinic":"North Clinic","time_ms":1795347575123,"attachment":null}"#);
         let (text, json) = both(|out| answer(out, &Response::Images(ImagesView::default())));
         assert_eq!((text.as_str(), json.as_str()), ("", ""));
     }

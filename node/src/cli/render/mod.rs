@@ -2,6 +2,7 @@
 //! forgotten; the JSON shapes are those of `docs/cli.md`.
 
 mod ai;
+mod attachment;
 mod audit;
 mod clinic;
 mod founding;
@@ -20,6 +21,7 @@ use super::json::Object;
 use super::output::{Line, Out};
 
 pub use ai::suggestions;
+pub use attachment::{attached, bytes};
 pub use audit::{history, sync_reports};
 pub use clinic::clinic_with_qr;
 pub use founding::{Founded, founded, ready, restored};
@@ -44,6 +46,7 @@ pub fn answer(out: &mut Out, response: &Response) -> Outcome {
         Response::Suggestions(found) => return suggestions(out, "PATIENT", found),
         Response::Images(found) => ai::images(out, found)?,
         Response::Doctor(report) => return clinic::doctor(out, report),
+        Response::Attachments(files) => attachment::list(out, files)?,
         Response::Imported(report) => out.json(report)?,
         Response::Exported(document) => out.raw(document)?,
         Response::Clinic(clinic) => clinic::clinic(out, clinic)?,

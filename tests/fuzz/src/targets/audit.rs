@@ -1,9 +1,10 @@
 //! The decoders of the log: each accepts exactly what its encoder writes.
 
 use salus_audit::{
-    Body, ChainId, Checkpoint, ConsistencyProof, Control, Decision, Encoding, Entry, EntryHash,
-    Header, InclusionProof, Inference, Input, Kind, LogId, Model, Output, Proof, SignedCheckpoint,
-    SignedStatement, SigningKey, Statement, Tree, TreeHash, root_of, verify_entry,
+    Attachment, Body, ChainId, Checkpoint, ConsistencyProof, Control, Decision, Encoding, Entry,
+    EntryHash, Header, InclusionProof, Inference, Input, Kind, LogId, Model, Output, Proof,
+    SealedBlob, SignedCheckpoint, SignedStatement, SigningKey, Statement, Tree, TreeHash, root_of,
+    verify_entry,
 };
 
 use super::log::Log;
@@ -154,6 +155,23 @@ impl Bodies {
                 bytes_len: 3_000,
                 inline: rng.bytes(30),
             },
+            Body::Attachment(Box::new(Attachment {
+                id: "a3".into(),
+                name: "scan.dcm".into(),
+                mime: "application/dicom".into(),
+                sha256: rng.array32(),
+                blake3: rng.array32(),
+                content: SealedBlob {
+                    key: rng.array32(),
+                    len: 500_000,
+                },
+                preview: Some(SealedBlob {
+                    key: rng.array32(),
+                    len: 20_000,
+                }),
+                about: Some("r1".into()),
+                facts: r#"{"width":512}"#.into(),
+            })),
             Body::Inference(Box::new(inference(rng))),
             Body::Inference(Box::new(Inference {
                 outputs: Vec::new(),

@@ -1,0 +1,229 @@
+//! Which files are brought without being asked for: previews always, whole files up to a size, all of a record that is pinned.
+//!
+//! A task looks at records whose logs changed, and at all of them when the network comes up, and brings what is missing from whoever
+//! may hold the record. What nobody gives now is tried again when a clinic is next in step.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use salus_api::{ApiError, Event};
+use salus_audit::{BlobHash, LogId};
+use salus_mesh::blobs::{BlobFetchError, Presence, ProviderError, Wanted};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::bring;
+use crate::core::Staff;
+use crate::node::{Node, lock};
+
+/// The longest preview, sealed, with room.
+const MAX_PREVIEW_BYTES: u64 = 8 << 20;
+/// How long the task rests when nothing wakes it.
+const REST: Duration = Duration::from_secs(60);
+
+/// What is brought without being asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Files whose sealed form is at most this long are brought at once, bytes.
+    pub eager_below: u64,
+    /// Bytes a second that attachments may take, each way; no limit where absent.
+    #[serde(default)]
+    pub bytes_per_s: Option<u64>,
+    /// Whether images that arrive are classified at once.
+    #[serde(default)]
+    pub classify: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            // A photograph, a page, a CT slice: what a consultation needs.
+            eager_below: 8 << 20,
+            bytes_per_s: None,
+            classify: false,
+        }
+    }
+}
+
+/// What the task is to look at.
+#[derive(Default)]
+pub struct Keeper {
+    wake: Notify,
+    due: Mutex<Due>,
+}
+
+#[derive(Default)]
+struct Due {
+    all: bool,
+    logs: BTreeSet<LogId>,
+    /// Files that are longer than the policy takes: not asked for again until they are pinned.
+    long: BTreeSet<BlobHash>,
+}
+
+impl Keeper {
+    /// A record's log changed.
+    pub fn changed(&self, log: LogId) {
+        lock(&self.due).logs.insert(log);
+        self.wake.notify_one();
+    }
+
+    /// Whatever was missing may be to be had now.
+    pub fn look_at_all(&self) {
+        lock(&self.due).all = true;
+        self.wake.notify_one();
+    }
+}
+
+/// Keeps a record's files here in full, or leaves it to the policy again.
+pub async fn pin(
+    node: &Arc<Node>,
+    who: &Staff,
+    patient: String,
+    pin: bool,
+) -> Result<String, ApiError> {
+    let me = who.clone();
+    let (log, changed) = node
+        .with_core(move |core| {
+            if !core.may_view(&me) {
+                return Err(ApiError::refused(
+                    "not permitted: this role opens no records",
+                ));
+            }
+            let log = core.patient(&patient)?;
+            Ok((log, core.pin(log, pin)?))
+        })
+        .await?;
+    lock(&node.keeper.due).long.clear();
+    node.keeper.changed(log);
+    let what = if pin {
+        "all files of this record are kept here in full"
+    } else {
+        "files of this record are brought as the policy says"
+    };
+    Ok(if changed {
+        what.to_owned()
+    } else {
+        format!("nothing to change: {what}")
+    })
+}
+
+/// The task: until the node is gone.
+pub async fn keep(node: Weak<Node>) {
+    loop {
+        let Some(keeper) = node.upgrade().map(|node| Arc::clone(&node.keeper)) else {
+            return;
+        };
+        let _timed_out = tokio::time::timeout(REST, keeper.wake.notified()).await;
+        let Some(node) = node.upgrade() else { return };
+        if node.mesh().await.is_none() {
+            continue;
+        }
+        let (all, logs) = {
+            let mut due = lock(&keeper.due);
+            (std::mem::take(&mut due.all), std::mem::take(&mut due.logs))
+        };
+        let logs = if all {
+            match node.with_core(|core| Ok(core.record_logs())).await {
+                Ok(all) => all,
+                Err(_) => continue,
+            }
+        } else {
+            logs.into_iter().collect()
+        };
+        let mut erased = false;
+        for log in logs {
+            erased |= node
+                .with_core(move |core| core.has_erasures(log))
+                .await
+                .unwrap_or(false);
+            if let Err(error) = look_at(&node, &keeper, log).await {
+                tracing::debug!(%log, %error, "files of a record were not brought");
+            }
+        }
+        // Keys and texts went with the entry that erased; the bytes go now.
+        if erased && let Err(error) = super::collect(&node).await {
+            tracing::warn!(%error, "files that were erased could not be removed");
+        }
+    }
+}
+
+/// Brings what is missing of every record now: for a command that ends when it is done.
+pub async fn catch_up(node: &Arc<Node>) {
+    let logs = node.with_core(|core| Ok(core.record_logs())).await;
+    for log in logs.unwrap_or_default() {
+        if let Err(error) = look_at(node, &node.keeper, log).await {
+            tracing::debug!(%log, %error, "files of a record were not brought");
+        }
+    }
+}
+
+/// Brings what is missing of a record: previews first.
+async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), ApiError> {
+    let (named, pinned) = node
+        .with_core(move |core| Ok((core.blobs_of_log(log)?, core.is_pinned(log)?)))
+        .await?;
+    if named.is_empty() {
+        return Ok(());
+    }
+    let store = node.blobs.get(node).await?;
+    let most = if pinned {
+        u64::MAX
+    } else {
+        node.settings.attachments.eager_below
+    };
+    let providers = node.with_core(move |core| Ok(core.holders(log))).await?;
+    let (mut previews, mut contents) = (Vec::new(), Vec::new());
+    for (content, preview) in named {
+        let skip = !pinned && lock(&keeper.due).long.contains(&content);
+        let whole = (!skip).then_some((content, most, &mut contents));
+        let small = preview.map(|preview| (preview, MAX_PREVIEW_BYTES, &mut previews));
+        for (blob, max_bytes, list) in small.into_iter().chain(whole) {
+            if !matches!(store.presence(blob).await, Ok(Presence::Complete { .. })) {
+                list.push(Wanted {
+                    blob,
+                    providers: providers.clone(),
+                    max_bytes,
+                });
+            }
+        }
+    }
+    let Some(mesh) = node.mesh().await else {
+        return Ok(());
+    };
+    let mut arrived = false;
+    for (wanted, is_content) in [(previews, false), (contents, true)] {
+        let blobs: Vec<BlobHash> = wanted.iter().map(|wanted| wanted.blob).collect();
+        let options = bring::options(node);
+        let answers = mesh.fetch_many(wanted, &options, None).await;
+        for (blob, answer) in blobs.into_iter().zip(answers) {
+            match answer {
+                Ok(_) => match bring::keep_own(node, &store, log, blob).await {
+                    Ok(()) => arrived = true,
+                    Err(error) => tracing::warn!(%error, "a file was not kept"),
+                },
+                Err(error) => {
+                    // It is there, and stays there until somebody asks for it.
+                    if is_content && is_too_long(&error) {
+                        lock(&keeper.due).long.insert(blob);
+                    }
+                    tracing::debug!(%blob, %error, "a file was not brought");
+                }
+            }
+        }
+    }
+    if arrived {
+        node.tell(Event::PatientsChanged(vec![log.to_string()]));
+    }
+    Ok(())
+}
+
+/// Whether every clinic that has it has more than the policy takes.
+fn is_too_long(error: &BlobFetchError) -> bool {
+    match error {
+        BlobFetchError::Failed { tried, .. } => tried
+            .iter()
+            .any(|(_, why)| matches!(why, ProviderError::TooLarge { .. })),
+        _ => false,
+    }
+}

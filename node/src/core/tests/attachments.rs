@@ -1,0 +1,215 @@
+//! Attachments in the log: what a lying peer leaves out or names, what an erasure takes, who may have which blob.
+
+use salus_audit::{Attachment, BlobHash, Entry, Kind, SealedBlob};
+
+use super::*;
+use crate::core::{NewAttachment, What};
+
+fn file(name: &str, n: u8) -> NewAttachment {
+    NewAttachment {
+        attachment: Attachment {
+            id: format!("file-{n}"),
+            name: name.into(),
+            mime: "image/png".into(),
+            sha256: [n; 32],
+            blake3: [n; 32],
+            content: SealedBlob {
+                key: [n; 32],
+                len: 1_000,
+            },
+            preview: None,
+            about: None,
+            facts: String::new(),
+        },
+        blobs: vec![blob(n)],
+    }
+}
+
+fn blob(n: u8) -> BlobHash {
+    BlobHash::from_bytes([n; 32])
+}
+
+impl Clinic {
+    fn attach(&self, log: LogId, name: &str, n: u8) {
+        self.with(|core, who| core.attach(who, log, vec![file(name, n)]))
+            .unwrap();
+    }
+
+    fn names(&self, log: LogId) -> Vec<String> {
+        let files = self.with(|core, _| core.attached(log)).unwrap();
+        files
+            .into_iter()
+            .map(|file| match file.what {
+                What::Blobs { attachment, .. } => attachment.name,
+                What::Inline { name, .. } => name,
+                What::Erased { reason } => format!("erased: {reason}"),
+            })
+            .collect()
+    }
+
+    /// What somebody else would be sent of a log, all of it.
+    fn sent_to(&self, other: &Clinic, log: LogId) -> Vec<Vec<u8>> {
+        let them = other.with(|core, _| core.me());
+        let here = CoreLedger::new(Arc::clone(&self.core));
+        let loaded = here.load(them, log, &Heights::new(), usize::MAX);
+        loaded.unwrap().entries
+    }
+
+    fn take(&self, from: &Clinic, entries: Vec<Vec<u8>>) -> salus_sync::Committed {
+        let peer = from.with(|core, _| core.me());
+        let here = CoreLedger::new(Arc::clone(&self.core));
+        here.commit(peer, entries, Vec::new()).unwrap()
+    }
+}
+
+/// The same entries, those of a kind without their payloads.
+fn without(entries: Vec<Vec<u8>>, kind: Kind) -> Vec<Vec<u8>> {
+    let strip = |bytes: Vec<u8>| {
+        let entry = Entry::decode(&bytes).unwrap();
+        match entry.header().kind == kind {
+            true => entry.without_payload().encode(),
+            false => bytes,
+        }
+    };
+    entries.into_iter().map(strip).collect()
+}
+
+#[test]
+fn a_peer_that_leaves_out_what_an_entry_says_cannot_hide_it() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    a.attach(log, "scan.png", 1);
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, them, Right::Read))
+        .unwrap();
+    a.with(|core, who| core.note(who, log, "seen")).unwrap();
+    for kind in [Kind::Edit, Kind::Attach] {
+        let entries = without(a.sent_to(&b, log), kind);
+        let committed = b.take(&a, entries);
+        assert_eq!(committed.accepted, 0, "{kind}");
+        assert!(committed.refused + committed.pending > 0, "{kind}");
+        assert!(b.with(|core, _| core.logs.summary(&log).is_none()));
+    }
+    a.carry_to(&b);
+    assert_eq!(a.heights(log), b.heights(log));
+    assert_eq!(b.names(log), ["scan.png"]);
+}
+
+#[test]
+fn an_erasure_takes_what_was_said_here_and_at_those_who_hear_of_it_late() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    a.attach(log, "wrong.png", 1);
+    a.attach(log, "right.png", 2);
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, them, Right::Write))
+        .unwrap();
+    a.carry_to(&b);
+    let whole = a.sent_to(&b, log);
+    assert_eq!(b.names(log), ["wrong.png", "right.png"]);
+    assert_eq!(
+        b.with(|core, _| core.logs_naming_for(them, &blob(1))),
+        [log]
+    );
+    // Beta may write, and neither is it home nor did it attach the file.
+    let refused = b.with(|core, who| core.erase(who, log, "wrong.png", "a mistake"));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
+    a.with(|core, who| core.erase(who, log, "wrong.png", "other patient"))
+        .unwrap();
+    a.carry_to(&b);
+    for clinic in [&a, &b] {
+        assert_eq!(clinic.names(log), ["erased: other patient", "right.png"]);
+        assert!(clinic.with(|core, _| !core.named_blobs().contains(&blob(1))));
+        assert!(clinic.with(|core, _| core.logs_naming_for(them, &blob(1)).is_empty()));
+        let said = clinic.with(|core, _| {
+            let erased = core.log(log).unwrap().erasures().next().unwrap();
+            let meta = core.log(log).unwrap().entry_meta(&erased).unwrap().clone();
+            let entry = core.store().entry(log, meta.line, meta.seq).unwrap();
+            entry.unwrap().payload().map(<[u8]>::to_vec)
+        });
+        assert_eq!(said, None, "the payload is gone from the store");
+        let report = verify_all(&clinic.core, |_, _| {}).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+    assert_eq!(a.heights(log), b.heights(log));
+    // Who kept a copy of before cannot bring it back.
+    b.take(&a, whole);
+    assert_eq!(b.names(log), ["erased: other patient", "right.png"]);
+    let b = b.reopen();
+    assert_eq!(b.names(log), ["erased: other patient", "right.png"]);
+}
+
+#[test]
+fn a_newcomer_takes_a_log_with_erased_files_even_one_entry_at_a_time() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    a.attach(log, "wrong.png", 1);
+    let (me, them) = (a.with(|core, _| core.me()), b.with(|core, _| core.me()));
+    a.with(|core, who| core.grant(who, log, them, Right::Read))
+        .unwrap();
+    a.with(|core, who| core.note(who, log, "seen")).unwrap();
+    a.with(|core, who| core.erase(who, log, "wrong.png", "other patient"))
+        .unwrap();
+    let (here, there) = (
+        CoreLedger::new(Arc::clone(&a.core)),
+        CoreLedger::new(Arc::clone(&b.core)),
+    );
+    let mut reached = Heights::new();
+    loop {
+        let loaded = here.load(them, log, &reached, 1).unwrap();
+        reached = loaded.reached;
+        let committed = there.commit(me, loaded.entries, Vec::new()).unwrap();
+        assert_eq!(committed.refused, 0);
+        if !loaded.more {
+            break;
+        }
+    }
+    assert_eq!(a.heights(log), b.heights(log));
+    assert_eq!(b.names(log), ["erased: other patient"]);
+}
+
+#[test]
+fn the_same_file_is_attached_once_and_its_name_finds_it() {
+    let (_dir, a, _b) = two();
+    let log = a.new_patient("Okafor");
+    a.attach(log, "one.png", 1);
+    let again = a.with(|core, who| core.attach(who, log, vec![file("other-name.png", 1)]));
+    assert_eq!(again.unwrap(), [("file-1".to_owned(), false)]);
+    a.attach(log, "two.png", 2);
+    let find = |text: &str| a.with(|core, _| core.attachment(log, text).map(|file| file.id()));
+    assert_eq!(find("file-2").unwrap(), "file-2");
+    assert_eq!(find("two.png").unwrap(), "file-2");
+    assert_eq!(find("file").unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(find("three").unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(find("").unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[test]
+fn only_those_who_may_attach_do() {
+    let (_dir, mut a, b) = two();
+    let log = a.new_patient("Okafor");
+    let nurse = a.enrol("Nils", Role::Nurse);
+    let refused = a.with(|core, _| core.may_attach(&nurse, log));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
+    assert!(a.with(|core, who| core.may_attach(who, log)).is_ok());
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, them, Right::Read))
+        .unwrap();
+    a.carry_to(&b);
+    let refused = b.with(|core, who| core.may_attach(who, log));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
+    // A custodian keeps and serves what it cannot open.
+    assert_eq!(a.with(|core, _| core.holders(log)), [them]);
+}
+
+#[test]
+fn a_pinned_record_stays_pinned() {
+    let (_dir, a, _b) = two();
+    let log = a.new_patient("Okafor");
+    assert!(a.with(|core, _| core.pin(log, true)).unwrap());
+    assert!(!a.with(|core, _| core.pin(log, true)).unwrap());
+    let a = a.reopen();
+    assert!(a.with(|core, _| core.is_pinned(log)).unwrap());
+    assert!(a.with(|core, _| core.pin(log, false)).unwrap());
+    assert!(!a.with(|core, _| core.is_pinned(log)).unwrap());
+}
