@@ -2,10 +2,12 @@
 """MobileNetV2 of salus-kernels side by side with onnxruntime: same weights, same graph, same threads, turn by turn.
 
     cargo build --release -p salus-kernels --example speed
-    python3 crates/kernels/bench/compare_onnxruntime.py WEIGHTS.safetensors [--program PATH] [--levels avx512,avx2] [--rounds 12]
+    python3 crates/kernels/bench/compare_onnxruntime.py WEIGHTS.safetensors [--program PATH] [--levels avx512,avx2] [--input grey] [--rounds 12]
 
 Needs onnxruntime, onnx, numpy and safetensors; without them it says so and ends with status 0. The weights may be any
-file with torchvision's names and batch norm folded. Both sides compute the pooled features [N,1280] of the same input.
+file with torchvision's names and batch norm folded. Both sides compute the pooled features [N,1280] of the same input;
+with `--input grey` also the last map and the means of four blocks' results, as the image classifier asks for them: ours
+from grey bytes, onnxruntime from three equal channels of numbers, which it is given ready.
 A round is a few runs of one side and then of the other, after a pause in which spinning threads fall asleep; printed are
 the medians and minima over all runs, an image's share where there are several, and the ratio of ours to onnxruntime's.
 On a shared machine run it under real-time priority (`chrt -f 10`).
@@ -30,11 +32,16 @@ except ImportError as missing:
 
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 FLOPS = 2 * 300_774_272
+TAPS = (10, 13, 16, 17)
 
 
-def export(tensors):
-    """The graph with TensorFlow's SAME padding as an ONNX model."""
-    nodes, constants = [], []
+def value_of(name, shape):
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+
+def export(tensors, grey):
+    """The graph with TensorFlow's SAME padding as an ONNX model; with the last map and the taps for grey input."""
+    nodes, constants, results = [], [], [value_of("features", ["n", 1280])]
 
     def convolution(x, name, stride=1, size=224, relu6=True):
         weight, bias = f"{name}.weight", f"{name}.bias"
@@ -70,26 +77,34 @@ def export(tensors):
                 nodes.append(helper.make_node("Add", [x, y], [f"{name}.sum"]))
                 y = f"{name}.sum"
             size = -(-size // stride)
+            if grey and index in TAPS:
+                nodes.append(helper.make_node("GlobalAveragePool", [y], [f"tap{index}"]))
+                results.append(value_of(f"tap{index}", ["n", outputs, 1, 1]))
             x, inputs, index = y, outputs, index + 1
     x = convolution(x, f"features.{index}.0")
     nodes.append(helper.make_node("GlobalAveragePool", [x], ["mean"]))
     nodes.append(helper.make_node("Flatten", ["mean"], ["features"]))
-    value = lambda name, shape: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-    graph = helper.make_graph(nodes, "mobilenet-v2", [value("input", ["n", 3, 224, 224])],
-                              [value("features", ["n", 1280])], constants)
+    if grey:
+        results.append(value_of(x, ["n", 1280, 7, 7]))
+    graph = helper.make_graph(nodes, "mobilenet-v2", [value_of("input", ["n", 3, 224, 224])], results, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
 
 class Theirs:
-    def __init__(self, model, threads, batch):
+    def __init__(self, model, threads, batch, grey):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        one = numpy.sin(0.01 * numpy.arange(3 * 224 * 224, dtype=numpy.float32)).reshape(1, 3, 224, 224)
+        if grey:
+            n = numpy.arange(224 * 224)
+            levels = ((3 * (n % 224) + 5 * (n // 224)) % 256).astype(numpy.float32)
+            one = numpy.tile(levels / 127.5 - 1, 3).reshape(1, 3, 224, 224)
+        else:
+            one = numpy.sin(0.01 * numpy.arange(3 * 224 * 224, dtype=numpy.float32)).reshape(1, 3, 224, 224)
         self.input = {"input": numpy.repeat(one, batch, axis=0)}
         self.features = self.session.run(None, self.input)[0][0]
 
@@ -103,8 +118,8 @@ class Theirs:
 
 
 class Ours:
-    def __init__(self, program, weights, threads, batch, level):
-        command = [program, weights, "--serve", str(threads), str(batch), level]
+    def __init__(self, program, weights, threads, batch, level, kind):
+        command = [program, weights, "--serve", str(threads), str(batch), level, kind]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.features = numpy.array(eval(self.line(), {}, {}), dtype=numpy.float32)
         self.peak = float(self.line())
@@ -133,11 +148,12 @@ def main():
     parser.add_argument("--levels", default="avx512" if "avx512f" in cpu_flags() else "avx2")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--batches", default="1,16")
+    parser.add_argument("--input", choices=["colour", "grey"], default="colour")
     parser.add_argument("--rounds", type=int, default=12)
     given = parser.parse_args()
 
-    model = export(load_file(given.weights))
-    print(f"onnxruntime {onnxruntime.__version__}; milliseconds an image: median (best)")
+    model = export(load_file(given.weights), given.input == "grey")
+    print(f"onnxruntime {onnxruntime.__version__}; {given.input} input; milliseconds an image: median (best)")
     for level in given.levels.split(","):
         for batch in map(int, given.batches.split(",")):
             for threads in map(int, given.threads.split(",")):
@@ -145,8 +161,8 @@ def main():
 
 
 def compare(given, model, level, batch, threads):
-    theirs = Theirs(model, threads, batch)
-    ours = Ours(given.program, given.weights, threads, batch, level)
+    theirs = Theirs(model, threads, batch, given.input == "grey")
+    ours = Ours(given.program, given.weights, threads, batch, level, given.input)
     off = float(numpy.abs(theirs.features - ours.features).max())
     runs = max(1, 40 // batch)
     times = {theirs: [], ours: []}

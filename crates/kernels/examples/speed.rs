@@ -1,7 +1,9 @@
 //! Times MobileNetV2 on this machine: `cargo run --release -p salus-kernels --example speed -- [WEIGHTS.safetensors]`.
 //!
-//! Without a file the weights are random, which takes the same time. With `--serve THREADS BATCH LEVEL` it obeys
-//! `bench/compare_onnxruntime.py`: a line with a number of runs on standard input, a line with their times in nanoseconds back.
+//! Without a file the weights are random, which takes the same time. With `--serve THREADS BATCH LEVEL INPUT` it obeys
+//! `bench/compare_onnxruntime.py`: a line with a number of runs on standard input, a line with their times in nanoseconds
+//! back. INPUT is `colour`, whose runs give the features, or `grey`, whose runs give what the classifier asks for: last
+//! map, features and taps of grey bytes.
 
 #![expect(clippy::print_stdout, reason = "printing is what it does")]
 
@@ -26,13 +28,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(file) => candle_core::safetensors::load(file, &Device::Cpu)?,
         None => random()?,
     };
-    if let Some([threads, batch, level]) = serve {
+    if let Some([threads, batch, level, kind]) = serve {
         let level = Level::named(level).ok_or("this processor has no such level")?;
         let config = Config {
             threads: threads.parse()?,
             level,
         };
-        return serve_runs(&tensors, config, batch.parse()?);
+        return serve_runs(&tensors, config, Input::named(kind, batch.parse()?)?);
     }
 
     let level = Level::detect();
@@ -41,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for threads in [1, 2] {
         for batch in [1, 16] {
             let network = MobileNetV2::new(&tensors, Config { threads, level })?;
-            let x = input(batch)?;
+            let x = Input::named("colour", batch)?;
             let mut times = runs(&network, &x, 400 / batch)?;
             times.sort();
             let image = |time: Duration| time.as_secs_f64() * 1e3 / batch as f64;
@@ -57,33 +59,67 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What the network is shown.
+enum Input {
+    Colour(Tensor),
+    Grey(Vec<u8>),
+}
+
+impl Input {
+    fn named(kind: &str, batch: usize) -> Result<Self, Box<dyn Error>> {
+        match kind {
+            "colour" => Ok(Self::Colour(waves(batch)?)),
+            "grey" => Ok(Self::Grey(levels().repeat(batch))),
+            other => Err(format!("{other:?} is neither \"colour\" nor \"grey\"").into()),
+        }
+    }
+}
+
 /// `sin(0.01 n)` for the flat index `n`, the input of the recorded reference.
-fn input(batch: usize) -> candle_core::Result<Tensor> {
+fn waves(batch: usize) -> candle_core::Result<Tensor> {
     let values: Vec<f32> = (0..3 * 224 * 224)
         .map(|n| (0.01 * n as f32).sin())
         .collect();
     Tensor::from_vec(values, (1, 3, 224, 224), &Device::Cpu)?.repeat((batch, 1, 1, 1))
 }
 
-fn runs(network: &MobileNetV2, x: &Tensor, count: usize) -> candle_core::Result<Vec<Duration>> {
+/// A slanted ramp, which the other side makes by the same rule.
+fn levels() -> Vec<u8> {
+    let level = |n: u32| u8::try_from((3 * (n % 224) + 5 * (n / 224)) % 256);
+    (0..224 * 224).flat_map(level).collect()
+}
+
+fn runs(network: &MobileNetV2, x: &Input, count: usize) -> candle_core::Result<Vec<Duration>> {
     (0..count.max(1))
         .map(|_| {
             let start = Instant::now();
-            network.pooled(x)?;
+            features(network, x)?;
             Ok(start.elapsed())
         })
         .collect()
 }
 
+fn features(network: &MobileNetV2, x: &Input) -> candle_core::Result<Tensor> {
+    match x {
+        Input::Colour(images) => network.pooled(images),
+        Input::Grey(pixels) => Ok(network.grey(pixels)?.pooled),
+    }
+}
+
+/// The blocks whose results' means the image classifier compares with those of its training images.
+const TAPS: [usize; 4] = [10, 13, 16, 17];
+
 fn serve_runs(
     tensors: &HashMap<String, Tensor>,
     config: Config,
-    batch: usize,
+    x: Input,
 ) -> Result<(), Box<dyn Error>> {
-    let network = MobileNetV2::new(tensors, config)?;
-    let x = input(batch)?;
-    let features = network.pooled(&x)?.get(0)?.to_vec1::<f32>()?;
-    println!("{features:?}");
+    let mut network = MobileNetV2::new(tensors, config)?;
+    if matches!(x, Input::Grey(_)) {
+        network = network.with_taps(&TAPS)?;
+    }
+    let first = features(&network, &x)?.get(0)?.to_vec1::<f32>()?;
+    println!("{first:?}");
     println!("{}", peak_flops(config.level));
     for line in stdin().lock().lines() {
         let times = runs(&network, &x, line?.trim().parse()?)?;
