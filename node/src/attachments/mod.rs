@@ -31,6 +31,8 @@ pub use copy::{copy_in, copy_out};
 pub use examine::{all_held, examine};
 pub use keep::{Keeper, Policy, catch_up, keep, pin};
 pub use look::{ToLook, preview};
+#[cfg(test)]
+pub use seal::seal_file;
 pub use seal::{belongs_to, blob_error};
 
 use crate::core::{Core, NewAttachment, Staff};

@@ -213,3 +213,52 @@ fn a_pinned_record_stays_pinned() {
     assert!(a.with(|core, _| core.pin(log, false)).unwrap());
     assert!(!a.with(|core, _| core.is_pinned(log)).unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_names_another_records_blob_gives_nobody_that_blob() {
+    use salus_mesh::blobs::{BlobOptions, BlobStore};
+
+    let (dir, a, b) = two();
+    let (shared, secret) = (a.new_patient("Okafor"), a.new_patient("Novak"));
+    let (me, them) = (a.with(|core, _| core.me()), b.with(|core, _| core.me()));
+    a.with(|core, who| core.grant(who, shared, them, Right::Write))
+        .unwrap();
+    let options = BlobOptions::new(Arc::new(|| None));
+    let store = BlobStore::open(&dir.path().join("blobs"), options)
+        .await
+        .unwrap();
+    let bytes = b"an image of somebody else".to_vec();
+    let len = bytes.len() as u64;
+    let from = std::io::Cursor::new(bytes);
+    let (added, content, _) =
+        crate::attachments::seal_file(&store, secret, "scan", (from, len), |_| ())
+            .await
+            .unwrap();
+    let named = |n: u8, name: &str| {
+        let mut new = file(name, n);
+        new.attachment.content = content.clone();
+        new.blobs = vec![added.hash];
+        vec![new]
+    };
+    a.with(|core, who| core.attach(who, secret, named(1, "scan.png")))
+        .unwrap();
+    a.carry_to(&b);
+    // Beta learned the address somehow, and names it in a record that it may write to.
+    b.with(|core, who| core.attach(who, shared, named(2, "mine.png")))
+        .unwrap();
+    b.carry_to(&a);
+    assert_eq!(a.names(shared), ["mine.png"]);
+    let ledger = Arc::new(CoreLedger::new(Arc::clone(&a.core)).with_blobs(store.clone()));
+    let may = |clinic| {
+        let (ledger, blob) = (Arc::clone(&ledger), added.hash);
+        tokio::task::spawn_blocking(move || ledger.may_fetch(clinic, blob))
+    };
+    assert!(!may(them).await.unwrap());
+    assert!(may(me).await.unwrap(), "home may hold its own record");
+    a.with(|core, who| core.grant(who, secret, them, Right::Read))
+        .unwrap();
+    assert!(may(them).await.unwrap());
+    a.with(|core, who| core.revoke(who, secret, them)).unwrap();
+    assert!(!may(them).await.unwrap(), "a grant that is taken back");
+    store.shutdown().await;
+}
