@@ -1,12 +1,16 @@
-//! The iroh endpoint of a clinic's node, and the driver that runs sync over it. Start from [`Mesh`].
+//! The iroh endpoint of a clinic's node, the driver that runs sync over it, and the sealed [`blobs`] that go over it. Start
+//! from [`Mesh`].
 //!
 //! A node gives it a [`Ledger`] and the addresses of its peers, and tells it what it changed; the mesh connects, keeps
 //! connected if it is asked to, and has `salus_sync`'s engine bring both sides in step. One connection stands
 //! between two clinics, with one stream of frames each way, each after its length as 4 bytes, big-endian, and all after
 //! one byte `01`.
 //!
-//! Not here: what a log or an entry means, who may have it, and the protocol itself; gossip and attachments (later, on
-//! the same endpoint).
+//! Blobs go over connections of their own, dialled by who fetches: opaque ciphertext, addressed by its BLAKE3 hash, kept in a
+//! [`BlobStore`](blobs::BlobStore), verified as it comes.
+//!
+//! Not here: what a log, an entry or a blob means, who may have it, and the protocols themselves; gossip (later, on the same
+//! endpoint).
 //!
 //! # Invariants
 //!
@@ -19,6 +23,10 @@
 //! - What a peer does wrong ends its connection; whoever broke the protocol is neither let in nor dialled for a while, each time
 //!   longer. Whoever dials again and again is let in at a rate.
 //! - Entries are acknowledged when [`Ledger::commit`] has returned, and not before.
+//! - A blob is given when [`Ledger::may_fetch`] says so, asked for each request and again while it is sent. Whatever else is asked
+//!   for gets the answer of a blob that is not held, before the store is looked at.
+//! - A blob that was added or fetched is on the disk when that is told; bytes are verified when they come and each time they are read. No
+//!   blob is collected that the node names, or that is in use; where the node cannot say, none is.
 //!
 //! # Example
 //!

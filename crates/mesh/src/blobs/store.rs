@@ -23,7 +23,10 @@ use super::plan::held_bytes;
 use super::repair::{self, Repairs};
 use super::{address, blob};
 
-/// Blobs up to this size are kept in the index itself, larger ones in files.
+/// Blobs up to this size are kept in the index itself, larger ones in files: the size up to which that is much quicker
+/// (10,000 of 20 KiB are added in 2.7 s instead of 61 s, 1,500 of 60 kB fetched in 1.0 s instead of 7.6 s, 600 of 250 kB in 3.1 s
+/// instead of 3.9 s; `examples/blobs.rs`, a laptop-like machine of 2 cores). What it costs is memory: the index keeps what it
+/// read or wrote in a cache of up to 1 GiB, which iroh-blobs does not let us make smaller.
 pub const INLINE_BYTES: u64 = 64 * 1024;
 
 /// Blobs up to this size are taken as a whole when they are fetched, and are in memory then.
@@ -78,7 +81,7 @@ pub enum Presence {
 }
 
 /// A folder of blobs. Clones are the same store. End it with [`shutdown`](Self::shutdown): what is dropped without it
-/// lets go of the folder only some time later.
+/// lets go of the folder only some time later, and is examined at the next start as after a crash.
 #[derive(Clone)]
 pub struct BlobStore {
     pub(crate) inner: Arc<Inner>,
@@ -99,8 +102,8 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     /// Whether the index failed since the start.
     failed: AtomicBool,
-    /// Held as long as the store is.
-    _lock: File,
+    /// Held until the store is shut down.
+    lock: File,
 }
 
 impl fmt::Debug for BlobStore {
@@ -144,7 +147,7 @@ impl BlobStore {
                 repairs: Repairs::default(),
                 closed: false.into(),
                 failed: false.into(),
-                _lock: found.lock,
+                lock: found.lock,
             }),
         };
         let repairs = opened.finish(found.left).await?;
@@ -206,6 +209,9 @@ impl BlobStore {
         if settled && ended && !self.inner.failed.load(Ordering::SeqCst) {
             let folder = self.inner.folder.clone();
             let _ends_anyway = blocking(move || repair::closed_in_order(&folder)).await;
+        }
+        if let Err(error) = self.inner.lock.unlock() {
+            tracing::warn!(%error, "the folder of blobs stays locked until the process ends");
         }
     }
 

@@ -102,6 +102,39 @@ async fn a_damaged_file_is_found_not_served_dropped_and_fetched_again() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_refuses_is_told_of_and_nothing_is_half_there() {
+    let [a, b, c] = three().await;
+    let bytes = noise(1, 700_000);
+    let blob = a.hold(&bytes).await;
+    a.grant(&b, blob);
+    // Where the bytes are to go stands something that is no file.
+    let (data, temp) = (
+        file(b.folder.path(), blob, "data"),
+        b.folder.path().join("temp"),
+    );
+    fs::create_dir(&data).unwrap();
+    fs::remove_dir_all(&temp).unwrap();
+    let fetched = b.fetch(blob, &[&a]).await;
+    assert!(
+        matches!(fetched, Err(BlobFetchError::Store(_))),
+        "{fetched:?}"
+    );
+    let added = b.store.add_bytes(bytes.clone()).await;
+    assert!(matches!(added, Err(BlobError::Io { .. })), "{added:?}");
+    assert!(matches!(
+        b.store.read(blob, 0..1).await,
+        Err(BlobError::Absent { .. })
+    ));
+    fs::remove_dir(&data).unwrap();
+    fs::create_dir(&temp).unwrap();
+    b.fetch(blob, &[&a]).await.unwrap();
+    assert!(b.holds(blob, &bytes).await);
+    for keeper in [a, b, c] {
+        keeper.end().await;
+    }
+}
+
 /// A folder that was closed in order, with small and large blobs in it.
 async fn filled() -> (tempfile::TempDir, Vec<(BlobHash, Bytes)>) {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use salus_audit::{BlobHash, ClinicId};
 use tokio::task::JoinHandle;
 
 use super::super::{clinic, endpoint_id, endpoint_with};
-use super::{Keeper, hash_of, noise, quick};
+use super::{Keeper, hash_of, noise, quick, three};
 use crate::blobs::{BLOBS_ALPN, BlobFetchError, FetchOptions, Presence, ProviderError, Wanted};
 use crate::config::PeerAddress;
 
@@ -156,6 +156,41 @@ async fn a_size_or_content_that_is_not_of_the_blob_is_refused_and_not_kept() {
         }
     }
     keeper.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_before_the_lie_is_kept_and_the_rest_comes_from_another() {
+    let [a, b, _] = three().await;
+    let bytes = noise(1, 6_000_000);
+    let blob = a.hold(&bytes).await;
+    a.grant(&b, blob);
+    let address = iroh_blobs::Hash::from_bytes(*blob.as_bytes());
+    let all = iroh_blobs::protocol::ChunkRanges::all();
+    let encoded = a.store.inner.store.export_bao(address, all);
+    let mut encoded = encoded.bao_to_vec().await.unwrap();
+    encoded[4_000_000] ^= 1;
+    let liar = Liar::start(10, move |_, send| say(send, encoded.clone())).await;
+    let (error, presence) = ask(&b, &liar, blob, 6_000_000).await;
+    assert!(matches!(error, ProviderError::Lied), "{error}");
+    let Presence::Partial { have, .. } = presence else {
+        panic!("{presence:?}");
+    };
+    assert!((3_900_000..4_000_000).contains(&have), "{have}");
+    // With both to ask, the liar first.
+    b.node
+        .mesh
+        .set_peers(vec![liar.address(), a.node.address()]);
+    let wanted = Wanted {
+        blob,
+        providers: vec![liar.clinic, a.clinic()],
+        max_bytes: 6_000_000,
+    };
+    let stats = b.node.mesh.fetch(&wanted, &quick(), None).await.unwrap();
+    assert!(stats.bytes_received < 2_200_000, "{stats:?}");
+    assert!(b.holds(blob, &bytes).await);
+    liar.end().await;
+    a.end().await;
+    b.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
