@@ -131,15 +131,13 @@ pub async fn keep(node: Weak<Node>) {
         } else {
             logs.into_iter().collect()
         };
+        bring_missing(&node, &logs).await;
         let mut erased = false;
         for log in logs {
             erased |= node
                 .with_core(move |core| core.has_erasures(log))
                 .await
                 .unwrap_or(false);
-            if let Err(error) = look_at(&node, &keeper, log).await {
-                tracing::debug!(%log, %error, "files of a record were not brought");
-            }
         }
         // Keys and texts went with the entry that erased; the bytes go now.
         if erased && let Err(error) = super::collect(&node).await {
@@ -151,15 +149,30 @@ pub async fn keep(node: Weak<Node>) {
 /// Brings what is missing of every record now: for a command that ends when it is done.
 pub async fn catch_up(node: &Arc<Node>) {
     let logs = node.with_core(|core| Ok(core.record_logs())).await;
-    for log in logs.unwrap_or_default() {
-        if let Err(error) = look_at(node, &node.keeper, log).await {
-            tracing::debug!(%log, %error, "files of a record were not brought");
+    bring_missing(node, &logs.unwrap_or_default()).await;
+}
+
+/// Brings what is missing of these records: the previews of all of them before the first large file.
+async fn bring_missing(node: &Arc<Node>, logs: &[LogId]) {
+    for wish in [Wish::Previews, Wish::Contents] {
+        for log in logs {
+            if let Err(error) = bring_of(node, *log, wish).await {
+                tracing::debug!(%log, %error, "files of a record were not brought");
+            }
         }
     }
 }
 
-/// Brings what is missing of a record: previews first.
-async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), ApiError> {
+/// Which blobs of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Previews,
+    Contents,
+}
+
+/// Brings what is missing of a record.
+async fn bring_of(node: &Arc<Node>, log: LogId, wish: Wish) -> Result<(), ApiError> {
+    let keeper = &node.keeper;
     let (named, sizes, pinned) = node
         .with_core(move |core| {
             let sizes = core.blob_sizes(log);
@@ -176,46 +189,49 @@ async fn look_at(node: &Arc<Node>, keeper: &Keeper, log: LogId) -> Result<(), Ap
         node.settings.attachments.eager_below
     };
     let providers = node.with_core(move |core| Ok(core.holders(log))).await?;
-    let (mut previews, mut contents) = (Vec::new(), Vec::new());
+    let mut wanted = Vec::new();
     for (content, preview) in named {
-        let skip = !pinned && lock(&keeper.due).long.contains(&content);
-        let whole = (!skip).then_some((content, most, &mut contents));
-        let small = preview.map(|preview| (preview, MAX_PREVIEW_BYTES, &mut previews));
-        for (blob, most, list) in small.into_iter().chain(whole) {
-            // Where the size is known, more is a lie; where it is not, more is left for when somebody asks.
-            let max_bytes = sizes.get(&blob).copied().unwrap_or(most);
-            if max_bytes <= most
-                && !matches!(store.presence(blob).await, Ok(Presence::Complete { .. }))
-            {
-                list.push(Wanted {
-                    blob,
-                    providers: providers.clone(),
-                    max_bytes,
-                });
-            }
+        let (blob, most) = match wish {
+            Wish::Previews => match preview {
+                Some(preview) => (preview, MAX_PREVIEW_BYTES),
+                None => continue,
+            },
+            Wish::Contents if !pinned && lock(&keeper.due).long.contains(&content) => continue,
+            Wish::Contents => (content, most),
+        };
+        // Where the size is known, more is a lie; where it is not, more is left for when somebody asks.
+        let max_bytes = sizes.get(&blob).copied().unwrap_or(most);
+        let held = matches!(store.presence(blob).await, Ok(Presence::Complete { .. }));
+        if max_bytes <= most && !held {
+            wanted.push(Wanted {
+                blob,
+                providers: providers.clone(),
+                max_bytes,
+            });
         }
+    }
+    if wanted.is_empty() {
+        return Ok(());
     }
     let Some(mesh) = node.mesh().await else {
         return Ok(());
     };
     let mut arrived = false;
-    for (wanted, is_content) in [(previews, false), (contents, true)] {
-        let blobs: Vec<BlobHash> = wanted.iter().map(|wanted| wanted.blob).collect();
-        let options = bring::options(node);
-        let answers = mesh.fetch_many(wanted, &options, None).await;
-        for (blob, answer) in blobs.into_iter().zip(answers) {
-            match answer {
-                Ok(_) => match bring::keep_own(node, &store, log, blob).await {
-                    Ok(()) => arrived = true,
-                    Err(error) => tracing::warn!(%error, "a file was not kept"),
-                },
-                Err(error) => {
-                    // It is there, and stays there until somebody asks for it.
-                    if is_content && is_too_long(&error) {
-                        lock(&keeper.due).long.insert(blob);
-                    }
-                    tracing::debug!(%blob, %error, "a file was not brought");
+    let blobs: Vec<BlobHash> = wanted.iter().map(|wanted| wanted.blob).collect();
+    let options = bring::options(node);
+    let answers = mesh.fetch_many(wanted, &options, None).await;
+    for (blob, answer) in blobs.into_iter().zip(answers) {
+        match answer {
+            Ok(_) => match bring::keep_own(node, &store, log, blob).await {
+                Ok(()) => arrived = true,
+                Err(error) => tracing::warn!(%error, "a file was not kept"),
+            },
+            Err(error) => {
+                // It is there, and stays there until somebody asks for it.
+                if wish == Wish::Contents && is_too_long(&error) {
+                    lock(&keeper.due).long.insert(blob);
                 }
+                tracing::debug!(%blob, %error, "a file was not brought");
             }
         }
     }

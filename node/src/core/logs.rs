@@ -130,8 +130,10 @@ impl LogBook {
 
     /// Sets a summary, after it was committed.
     pub fn set_summary(&mut self, log: LogId, summary: LogSummary) {
-        if let Some(before) = self.summaries.get(&log) {
-            for blob in &before.blobs {
+        let before = self.summaries.get(&log);
+        let before: &[BlobHash] = before.map_or(&[], |before| &before.blobs);
+        if before != summary.blobs {
+            for blob in before {
                 if let Some(logs) = self.named.get_mut(blob) {
                     logs.remove(&log);
                     if logs.is_empty() {
@@ -139,9 +141,9 @@ impl LogBook {
                     }
                 }
             }
-        }
-        for blob in &summary.blobs {
-            self.named.entry(*blob).or_default().insert(log);
+            for blob in &summary.blobs {
+                self.named.entry(*blob).or_default().insert(log);
+            }
         }
         self.summaries.insert(log, summary);
     }
