@@ -67,7 +67,7 @@ pub(crate) fn inspect(
         MediaType::Ogg => ogg::header(bytes, total_len),
         _ => m4a::header(bytes, total_len),
     };
-    let header = header.map_err(damaged)?;
+    let header = header.map_err(|words| fault(media, words))?;
     if header.channels == 0 || header.channels > MAX_CHANNELS {
         return Err(damaged(
             "it says that it has an impossible number of channels",
@@ -136,6 +136,14 @@ pub(crate) fn inspect(
     }
     facts.audio = Some(audio);
     Ok((facts, preview, note))
+}
+
+/// What is wrong with a header: damage; or something whole that is not attached, and behind a colon what to do about it.
+fn fault(media: MediaType, words: &str) -> MediaError {
+    match words.split_once(": ") {
+        Some((reason, instead)) => MediaError::refused(media, reason, instead),
+        None => MediaError::damaged(media, words),
+    }
 }
 
 fn samples<'a>(bytes: &'a [u8], data: &wav::Data) -> &'a [u8] {

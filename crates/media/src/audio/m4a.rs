@@ -40,7 +40,7 @@ struct Found {
 /// What the boxes of a file of `total_len` bytes say, of which these are at hand.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// What is wrong with it, in words; of what is whole and not attached with what to do, behind a colon.
 pub(super) fn header(bytes: &[u8], total_len: u64) -> Result<Header, &'static str> {
     let mut found = Found::default();
     found.walk(bytes, total_len, 0, total_len)?;
@@ -49,18 +49,18 @@ pub(super) fn header(bytes: &[u8], total_len: u64) -> Result<Header, &'static st
         return Err(if whole {
             "it has no description of what it holds"
         } else {
-            "its description stands at its end, and it is too large to be read: save it with its description first, or in parts"
+            "has its description at its end, and is too large to be read whole: save it with its description first, or in parts"
         });
     }
     if found.tracks.iter().any(|track| &track.handler == b"vide") {
-        return Err("it holds video: export its sound alone");
+        return Err("holds video: export its sound alone");
     }
     let mut sounds = found
         .tracks
         .iter()
         .filter(|track| &track.handler == b"soun");
     let (Some(track), None) = (sounds.next(), sounds.next()) else {
-        return Err("it holds no recording, or several");
+        return Err("holds no recording, or several: export one of them");
     };
     let (codec, undecoded) = match &track.coding {
         b"mp4a" => ("AAC", None),
@@ -69,7 +69,7 @@ pub(super) fn header(bytes: &[u8], total_len: u64) -> Result<Header, &'static st
         b"fLaC" => ("FLAC", Some("FLAC in M4A".to_owned())),
         b"ac-3" | b"ec-3" => ("AC-3", Some("AC-3".to_owned())),
         b"samr" | b"sawb" => ("AMR", Some("AMR".to_owned())),
-        b"enca" => return Err("its sound is encrypted"),
+        b"enca" => return Err("is encrypted: export it without protection"),
         _ => ("a coding of its own", Some("its coding".to_owned())),
     };
     let samples = u128::from(track.duration) * u128::from(track.sample_rate);

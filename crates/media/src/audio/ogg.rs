@@ -49,7 +49,7 @@ impl<'a> Page<'a> {
 /// What the pages of a file of `total_len` bytes say, of which these are at hand.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// What is wrong with it, in words; of what is whole and not attached with what to do, behind a colon.
 pub(super) fn header(bytes: &[u8], total_len: u64) -> Result<Header, &'static str> {
     let whole = bytes.len() as u64 >= total_len;
     let first = Page::of(bytes)?.ok_or("its first page is cut off")?;
@@ -67,7 +67,7 @@ pub(super) fn header(bytes: &[u8], total_len: u64) -> Result<Header, &'static st
             break;
         };
         if page.flags & BEGINS != 0 || page.stream != stream {
-            return Err("it holds several streams: export one of them");
+            return Err("holds several streams: export one of them");
         }
         number = number.wrapping_add(1);
         if page.number != number {
@@ -123,9 +123,9 @@ fn codec(packet: &[u8]) -> Result<(Header, u64), &'static str> {
         let channels = long(48).and_then(|channels| u16::try_from(channels).ok());
         ("Speex", long(36), channels, not_decoded("Speex"), 0)
     } else if packet.starts_with(b"\x80theora") {
-        return Err("it holds video");
+        return Err("holds video: export its sound alone");
     } else {
-        return Err("it holds no sound that is known");
+        return Err("holds no sound that is known: save it as FLAC or WAV");
     };
     let (codec, Some(sample_rate), Some(channels), undecoded, skipped) = found else {
         return Err("its header is cut off");
