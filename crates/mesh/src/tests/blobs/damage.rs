@@ -206,7 +206,7 @@ async fn without_a_usable_index_the_files_are_taken_in_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flipped_bytes_in_the_index_never_lose_a_file_or_give_wrong_bytes() {
     let mut set_aside = 0;
-    for seed in 0..12 {
+    for seed in 0..5 {
         let (folder, held) = filled().await;
         let index = folder.path().join("blobs.db");
         let len = fs::metadata(&index).unwrap().len();
@@ -236,7 +236,7 @@ async fn flipped_bytes_in_the_index_never_lose_a_file_or_give_wrong_bytes() {
         assert_eq!(whole(&store, &held, true).await, 6, "{seed}");
         store.shutdown().await;
     }
-    println!("{set_aside} of 12 indexes were set aside");
+    println!("{set_aside} indexes were set aside in 10 starts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

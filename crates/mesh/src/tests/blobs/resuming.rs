@@ -90,7 +90,7 @@ impl Cutter {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_cuts_at_random_points_send_at_most_2_percent_twice() {
     let source = Keeper::start(1).await;
-    let bytes = noise(20, 64 << 20);
+    let bytes = noise(20, 48 << 20);
     let size = bytes.len() as u64;
     let blob = source.hold(&bytes).await;
     let mut sent = Vec::new();
