@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! file = "salus backup" ‖ version u32 ‖ settings length u32 ‖ settings ‖ vault length u32 ‖ vault ‖ the store's own stream ‖ blobs
-//! blobs = (length u64, at least 1 ‖ blob)* ‖ 0 u64
+//! blobs = (length u64, at least 1 ‖ address (32 bytes) ‖ blob)* ‖ 0 u64
 //! ```
 //! Numbers are little-endian. The store's stream ends with a hash of its own; vault and settings are judged when they are read, and a
-//! blob's address is its hash. A backup of version 1 ends with the store's stream.
+//! blob is compared with its address. A backup of version 1 ends with the store's stream.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use salus_api::{ApiError, Passphrase};
-use salus_audit::BlobHash;
 use salus_store::Store;
 use salus_vault::{VaultFile, generate_signing_key};
 use tokio::runtime::Handle;
@@ -46,7 +45,6 @@ pub async fn backup(node: &Arc<Node>, worker: &Worker, path: PathBuf) -> Result<
         return Err(ApiError::refused("only an administrator makes backups")
             .hint("`salus staff list` shows who is one"));
     }
-    let blobs = attachments::all_held(node).await?;
     let node = Arc::clone(node);
     let runtime = Handle::current();
     blocking(move || {
@@ -57,12 +55,23 @@ pub async fn backup(node: &Arc<Node>, worker: &Worker, path: PathBuf) -> Result<
             );
         }
         let failed = |e: std::io::Error| io_error("write", &path, &e);
-        let write = |file: &mut File| write_backup(&node, &path, &blobs, &runtime, file);
+        let mut left_out = 0;
+        let write = |file: &mut File| {
+            let (bytes, bad) = write_backup(&node, &path, &runtime, file)?;
+            left_out = bad;
+            Ok(bytes)
+        };
         let bytes = write_new_with(&path, write, failed)?;
-        Ok(format!(
+        let mut said = format!(
             "backed up to {}: {bytes} bytes, sealed; a passphrase of this clinic's staff opens it",
             path.display()
-        ))
+        );
+        if left_out > 0 {
+            said.push_str(&format!(
+                ". {left_out} damaged files are not in it: `salus doctor --repair` brings them again from other clinics"
+            ));
+        }
+        Ok(said)
     })
     .await
 }
@@ -70,10 +79,9 @@ pub async fn backup(node: &Arc<Node>, worker: &Worker, path: PathBuf) -> Result<
 fn write_backup(
     node: &Arc<Node>,
     path: &Path,
-    blobs: &[(BlobHash, u64)],
     runtime: &Handle,
     file: &mut File,
-) -> Result<u64, ApiError> {
+) -> Result<(u64, u64), ApiError> {
     let failed = |e: std::io::Error| io_error("write", path, &e);
     let mut out = BufWriter::new(file);
     let settings = serde_json::to_vec(&node.settings)
@@ -94,13 +102,25 @@ fn write_backup(
     let core = node.core()?;
     let store = lock(&core).store_handle();
     store.backup(&mut out).map_err(failure::store)?;
-    for (blob, size) in blobs {
-        out.write_all(&size.to_le_bytes()).map_err(failed)?;
-        runtime.block_on(attachments::copy_out(node, *blob, &mut out))?;
+    // After the store: every file that it names and that is here is among them.
+    let mut left_out = 0;
+    for (blob, size) in runtime.block_on(attachments::all_held(node))? {
+        match runtime.block_on(attachments::guarded(node, blob)) {
+            Ok(_kept) => {
+                out.write_all(&size.to_le_bytes()).map_err(failed)?;
+                out.write_all(blob.as_bytes()).map_err(failed)?;
+                runtime.block_on(attachments::copy_out(node, blob, &mut out))?;
+            }
+            // A damaged file must not keep the rest from being saved.
+            Err(error) => {
+                tracing::warn!(%error, "a file is not in the backup");
+                left_out += 1;
+            }
+        }
     }
     out.write_all(&0_u64.to_le_bytes()).map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    Ok(file.metadata().map_err(failed)?.len())
+    Ok((file.metadata().map_err(failed)?.len(), left_out))
 }
 
 /// What `restore` needs.
@@ -137,7 +157,8 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
         ))
         .hint("name another folder with --data-dir; nothing was changed")
     };
-    if folder.is_initialised() || folder.store().exists() {
+    let files = attachments::folder(folder.root());
+    if folder.is_initialised() || folder.store().exists() || files.exists() {
         return Err(taken());
     }
     let file = File::open(&options.file).map_err(|e| io_error("read", &options.file, &e))?;
@@ -153,7 +174,7 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
             folder.root().display()
         ))
     })?;
-    if folder.is_initialised() || folder.store().exists() {
+    if folder.is_initialised() || folder.store().exists() || files.exists() {
         return Err(taken());
     }
     let made = make(
@@ -169,7 +190,7 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, ApiError> {
         for path in folder.own_files() {
             let _ = std::fs::remove_file(path);
         }
-        let _ = std::fs::remove_dir_all(attachments::folder(folder.root()));
+        let _ = std::fs::remove_dir_all(files);
     }
     made
 }

@@ -68,7 +68,7 @@ pub async fn listen(node: Weak<Node>, mut events: broadcast::Receiver<MeshEvent>
                 tracing::warn!(%error, "a clinic's last sync could not be noted");
             }
             // What it has may be to be had now.
-            node.keeper.look_at_all();
+            node.keeper.retry();
         }
         node.tell(Event::PeersChanged);
     }

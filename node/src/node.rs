@@ -298,6 +298,7 @@ impl Node {
         *slot = Some(Arc::clone(&mesh));
         drop(slot);
         self.tell_peers().await?;
+        self.keeper.look_at_all();
         if self.options.keep_connected {
             mesh.keep_connected(true);
         }
@@ -565,9 +566,10 @@ impl Node {
     /// Closes sessions, network and store.
     pub async fn close(&self) {
         self.disconnect().await;
-        self.blobs.close().await;
         self.lock_now();
+        // Without a core nobody opens the blobs again.
         lock(&self.core).take();
+        self.blobs.close().await;
     }
 
     fn lock_core(&self) {

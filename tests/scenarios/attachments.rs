@@ -162,7 +162,8 @@ fn a_file_is_seen_where_it_is_granted_and_nowhere_else() {
     }
     // Every export is an entry of the log.
     let log = b.ok(&["audit", "log", &id]);
-    assert!(log.contains("file exported: report.txt"), "{log}");
+    let exported = format!("file exported: {}", files[0]["id"].as_str().unwrap());
+    assert!(log.contains(&exported), "{log}");
 }
 
 #[test]

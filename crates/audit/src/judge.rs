@@ -372,6 +372,9 @@ fn check_position(header: &Header, prev: Option<&Meta>) -> Result<(), Verdict> {
     Ok(())
 }
 
+/// Blobs that an attach entry may name: its file, and a preview.
+const MAX_ATTACH_BLOBS: usize = 2;
+
 /// What holds for every entry of a kind, whatever the log.
 fn check_shape(header: &Header) -> Result<(), Refusal> {
     let kind = header.kind;
@@ -390,7 +393,7 @@ fn check_shape(header: &Header) -> Result<(), Refusal> {
     if !scope_fits {
         return Err(Refusal::Shape("scope"));
     }
-    if !header.blobs.is_empty() && kind != Kind::Attach {
+    if !header.blobs.is_empty() && (kind != Kind::Attach || header.blobs.len() > MAX_ATTACH_BLOBS) {
         return Err(Refusal::Shape("blobs"));
     }
     let begins = header.prev.is_none() && header.parents.is_empty();

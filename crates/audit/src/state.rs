@@ -307,8 +307,9 @@ impl LogState {
     /// The blobs that attach entries name and that no erasure took away, whether the entries count or not: each entry with the blob
     /// of its file and then, where there is one, that of its preview.
     pub fn blobs(&self) -> impl Iterator<Item = (&EntryHash, &[BlobHash])> {
+        let erased: BTreeSet<EntryHash> = self.erasures().collect();
         let named = self.blobs.iter().map(|(entry, blobs)| (entry, &**blobs));
-        named.filter(|(entry, _)| self.erased(entry).is_none())
+        named.filter(move |(entry, _)| !erased.contains(*entry))
     }
 
     /// The blobs of one entry, erased or not.
@@ -316,14 +317,34 @@ impl LogState {
         self.blobs.get(entry).map_or(&[], |blobs| &**blobs)
     }
 
-    /// The attach entries that erasures which count name.
-    pub fn erasures(&self) -> impl Iterator<Item = EntryHash> {
+    /// Whether an erasure that is held names this attach entry, whether that one counts or not: then it may be without its payload.
+    pub fn is_named_by_erasure(&self, entry: &EntryHash) -> bool {
+        let mut erasures = self
+            .rights()
+            .into_iter()
+            .flat_map(|rights| &rights.erasures);
+        erasures.any(|erasure| erasure.entries.binary_search(entry).is_ok())
+    }
+
+    /// What the erasure of this entry names, if it is one that counts.
+    pub fn erasure_of(&self, entry: &EntryHash) -> Option<&Erasure> {
+        let mut erasures = self.rights()?.erasures.iter();
+        erasures.find(|erasure| erasure.entry == *entry && !self.outcome.is_void(entry))
+    }
+
+    /// The erasures that count, in the order in which they were accepted here.
+    pub fn counting_erasures(&self) -> impl Iterator<Item = &Erasure> {
         let erasures = self
             .rights()
             .into_iter()
             .flat_map(|rights| &rights.erasures);
-        let count = erasures.filter(|erasure| !self.outcome.is_void(&erasure.entry));
-        count.flat_map(|erasure| erasure.entries.iter().copied())
+        erasures.filter(|erasure| !self.outcome.is_void(&erasure.entry))
+    }
+
+    /// The attach entries that erasures which count name.
+    pub fn erasures(&self) -> impl Iterator<Item = EntryHash> {
+        let erasures = self.counting_erasures();
+        erasures.flat_map(|erasure| erasure.entries.iter().copied())
     }
 
     /// The erasure that counts and names this attach entry, the first one held where there are several.

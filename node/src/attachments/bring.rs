@@ -155,6 +155,7 @@ pub async fn fetch(
         )));
     }
     let path = place(&to, &view.name, replace)?;
+    not_inside(node.folder.root(), &path)?;
     let mut brought = Brought::default();
     if let What::Blobs { content, .. } = &file.what {
         let store = node.blobs.get(node).await?;
@@ -164,7 +165,7 @@ pub async fn fetch(
         fill_in(&store, &mut view).await;
     }
     // It is known to have left before it leaves.
-    let (me, said) = (who.clone(), format!("file exported: {}", view.name));
+    let (me, said) = (who.clone(), format!("file exported: {}", view.id));
     node.with_core(move |core| core.log_disclosure(&me, log, &said))
         .await?;
     write(node, log, &file, (&path, replace), replies).await?;
@@ -198,6 +199,22 @@ fn place(to: &Path, name: &str, replace: bool) -> Result<PathBuf, ApiError> {
         )
         .hint("nothing was written; name another place with -o")),
         _ => Ok(path),
+    }
+}
+
+/// Refuses to write where the node keeps what is its own.
+fn not_inside(data: &Path, path: &Path) -> Result<(), ApiError> {
+    let whole = |path: &Path| std::fs::canonicalize(path).ok();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = whole(folder.unwrap_or(Path::new(".")));
+    match (whole(data), folder) {
+        (Some(data), Some(folder)) if folder.starts_with(&data) => Err(ApiError::refused(
+            "files are not written into the data folder",
+        )
+        .hint("name another place with -o")),
+        _ => Ok(()),
     }
 }
 

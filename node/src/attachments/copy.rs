@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use salus_api::ApiError;
 use salus_audit::BlobHash;
-use salus_mesh::blobs::{BlobOptions, BlobStore};
+use salus_mesh::blobs::{BlobGuard, BlobOptions, BlobStore};
 use salus_vault::{MAX_BLOB_BYTES, sealed_blob_len};
 use tokio::runtime::Handle;
 
@@ -17,6 +17,17 @@ use crate::node::Node;
 
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// Reads a sealed file to see that it is whole, and keeps it from being collected.
+pub async fn guarded(node: &Arc<Node>, blob: BlobHash) -> Result<BlobGuard, ApiError> {
+    let store = node.blobs.get(node).await?;
+    let guard = store.guard(blob).await;
+    store
+        .verify(blob)
+        .await
+        .map_err(|error| blob_error(&error))?;
+    Ok(guard)
+}
 
 /// Copies a sealed file as it is.
 pub async fn copy_out(
@@ -35,7 +46,7 @@ pub async fn copy_out(
     Ok(())
 }
 
-/// Makes the folder of blobs anew from what [`copy_out`] wrote of each, each after its length, and 0 at the end. Must be called on a
+/// Makes the folder of blobs anew from what [`copy_out`] wrote of each, each after its length and its address, and 0 at the end. Must be called on a
 /// thread of a runtime where blocking is allowed.
 pub fn copy_in(data: &Path, mut from: &mut (dyn Read + Send)) -> Result<(), ApiError> {
     let runtime = Handle::current();
@@ -48,6 +59,8 @@ pub fn copy_in(data: &Path, mut from: &mut (dyn Read + Send)) -> Result<(), ApiE
         if len == 0 {
             break;
         }
+        let mut address = [0; 32];
+        from.read_exact(&mut address).map_err(cut)?;
         if len > sealed_blob_len(MAX_BLOB_BYTES).unwrap_or(u64::MAX) {
             return Err(ApiError::failed("a sealed file is longer than any may be"));
         }
@@ -74,6 +87,11 @@ pub fn copy_in(data: &Path, mut from: &mut (dyn Read + Send)) -> Result<(), ApiE
         let added = added.map_err(|error| blob_error(&error))?;
         if added.size != len {
             return Err(ApiError::failed("the sealed files are cut off"));
+        }
+        if added.hash != BlobHash::from_bytes(address) {
+            return Err(ApiError::integrity(
+                "a sealed file is not the one that was saved",
+            ));
         }
     }
     if let Some(store) = store {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use salus_api::ApiError;
-use salus_audit::BlobHash;
-use salus_mesh::blobs::{BlobError, Presence};
+use salus_audit::{BlobHash, ClinicId, LogId};
+use salus_mesh::blobs::{BlobError, Mended, Presence};
 
 use super::bring::ensure;
 use super::seal::blob_error;
+use crate::network::sync_with;
 use crate::node::Node;
 
 /// What was found of the sealed files.
@@ -68,15 +69,22 @@ pub async fn examine(node: &Arc<Node>, repair: bool) -> Result<Health, ApiError>
 /// Drops what is damaged, and brings it from another clinic.
 async fn again(node: &Arc<Node>, blob: BlobHash, damaged: bool) -> Result<(), ApiError> {
     let store = node.blobs.get(node).await?;
-    if damaged {
-        store
-            .discard(blob)
-            .await
-            .map_err(|error| blob_error(&error))?;
-    }
     let logs = node
         .with_core(move |core| Ok(core.logs_naming(&blob)))
         .await?;
+    if damaged {
+        // What is damaged may be all there is of it: it goes only where somebody can be asked for it.
+        if !reachable(node, &logs).await? {
+            return Err(ApiError::not_found(
+                "no clinic that may have it can be reached",
+            ));
+        }
+        if let Mended::Sound | Mended::Restored =
+            store.mend(blob).await.map_err(|error| blob_error(&error))?
+        {
+            return Ok(());
+        }
+    }
     let mut last = ApiError::not_found("no record names it");
     for log in logs {
         match ensure(node, &store, log, blob, u64::MAX, None).await {
@@ -85,6 +93,23 @@ async fn again(node: &Arc<Node>, blob: BlobHash, damaged: bool) -> Result<(), Ap
         }
     }
     Err(last)
+}
+
+/// Whether a clinic that may hold one of these records can be reached now.
+async fn reachable(node: &Arc<Node>, logs: &[LogId]) -> Result<bool, ApiError> {
+    let logs = logs.to_vec();
+    let holders = node
+        .with_core(move |core| {
+            let holders = logs.iter().flat_map(|log| core.holders(*log));
+            Ok(holders.collect::<BTreeSet<ClinicId>>())
+        })
+        .await?;
+    for clinic in holders {
+        if sync_with(node, clinic).await.error.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The sealed files that are here in full, of those that a record names.

@@ -32,6 +32,15 @@ pub fn as_json(facts: &Facts, note: Option<&str>, warnings: &[String]) -> String
     Value::Object(all).to_string()
 }
 
+/// What is kept where all facts together are too long: the kind, and what a person must know.
+pub fn without_tags(facts: &Facts, warnings: &[String]) -> String {
+    let warnings: Vec<String> = warnings
+        .iter()
+        .map(|warning| warning.chars().take(MAX_TAG_CHARS).collect())
+        .collect();
+    json!({"kind": facts.media.name(), "warnings": warnings}).to_string()
+}
+
 fn dicom(tags: &DicomFacts) -> Value {
     let mut all = Map::new();
     let texts = [

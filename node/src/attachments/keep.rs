@@ -19,6 +19,8 @@ use crate::node::{Node, lock};
 
 /// The longest preview, sealed, with room.
 const MAX_PREVIEW_BYTES: u64 = 8 << 20;
+/// Free bytes below which nothing is brought unasked: the store needs them for edits.
+const RESERVE_BYTES: u64 = 1 << 30;
 /// How long the task rests when nothing wakes it.
 const REST: Duration = Duration::from_secs(60);
 
@@ -30,7 +32,7 @@ pub struct Policy {
     /// Bytes a second that attachments may take, each way; no limit where absent.
     #[serde(default)]
     pub bytes_per_s: Option<u64>,
-    /// Whether images that arrive are classified at once.
+    /// Whether images that are attached here are classified at once.
     #[serde(default)]
     pub classify: bool,
 }
@@ -57,8 +59,10 @@ pub struct Keeper {
 struct Due {
     all: bool,
     logs: BTreeSet<LogId>,
-    /// Files that are longer than the policy takes: not asked for again until they are pinned.
-    long: BTreeSet<BlobHash>,
+    /// Records of which something is missing that nobody gave.
+    missing: BTreeSet<LogId>,
+    /// Files that are longer than the policy takes, or another record's: not asked for again until something is pinned.
+    left: BTreeSet<BlobHash>,
 }
 
 impl Keeper {
@@ -68,7 +72,17 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// Whatever was missing may be to be had now.
+    /// What was missing may be to be had now.
+    pub fn retry(&self) {
+        let mut due = lock(&self.due);
+        let missing = std::mem::take(&mut due.missing);
+        if !missing.is_empty() {
+            due.logs.extend(missing);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Every record is to be looked at: the network has come up.
     pub fn look_at_all(&self) {
         lock(&self.due).all = true;
         self.wake.notify_one();
@@ -94,7 +108,7 @@ pub async fn pin(
             Ok((log, core.pin(log, pin)?))
         })
         .await?;
-    lock(&node.keeper.due).long.clear();
+    lock(&node.keeper.due).left.clear();
     node.keeper.changed(log);
     let what = if pin {
         "all files of this record are kept here in full"
@@ -132,30 +146,47 @@ pub async fn keep(node: Weak<Node>) {
             logs.into_iter().collect()
         };
         bring_missing(&node, &logs).await;
-        let mut erased = false;
-        for log in logs {
-            erased |= node
-                .with_core(move |core| core.has_erasures(log))
-                .await
-                .unwrap_or(false);
-        }
-        // Keys and texts went with the entry that erased; the bytes go now.
-        if erased && let Err(error) = super::collect(&node).await {
-            tracing::warn!(%error, "files that were erased could not be removed");
-        }
+        remove_erased(&node, &logs).await;
     }
 }
 
 /// Brings what is missing of every record now: for a command that ends when it is done.
 pub async fn catch_up(node: &Arc<Node>) {
     let logs = node.with_core(|core| Ok(core.record_logs())).await;
-    bring_missing(node, &logs.unwrap_or_default()).await;
+    let logs = logs.unwrap_or_default();
+    bring_missing(node, &logs).await;
+    remove_erased(node, &logs).await;
+}
+
+/// Keys and texts went with the entry that erased; the bytes go now.
+async fn remove_erased(node: &Arc<Node>, logs: &[LogId]) {
+    let Ok(store) = node.blobs.get(node).await else {
+        return;
+    };
+    for log in logs.iter().copied() {
+        let erased = node.with_core(move |core| core.erased_blobs(log)).await;
+        for blob in erased.unwrap_or_default() {
+            if !matches!(store.presence(blob).await, Ok(Presence::Absent)) {
+                if let Err(error) = super::collect(node).await {
+                    tracing::warn!(%error, "files that were erased could not be removed");
+                }
+                return;
+            }
+        }
+    }
 }
 
 /// Brings what is missing of these records: the previews of all of them before the first large file.
 async fn bring_missing(node: &Arc<Node>, logs: &[LogId]) {
     for wish in [Wish::Previews, Wish::Contents] {
         for log in logs {
+            let free = crate::folder::free_bytes(node.folder.root());
+            if free.is_some_and(|free| free < RESERVE_BYTES) {
+                tracing::warn!(
+                    "the disk is nearly full: files of other clinics are left where they are"
+                );
+                return;
+            }
             if let Err(error) = bring_of(node, *log, wish).await {
                 tracing::debug!(%log, %error, "files of a record were not brought");
             }
@@ -196,9 +227,11 @@ async fn bring_of(node: &Arc<Node>, log: LogId, wish: Wish) -> Result<(), ApiErr
                 Some(preview) => (preview, MAX_PREVIEW_BYTES),
                 None => continue,
             },
-            Wish::Contents if !pinned && lock(&keeper.due).long.contains(&content) => continue,
             Wish::Contents => (content, most),
         };
+        if lock(&keeper.due).left.contains(&blob) {
+            continue;
+        }
         // Where the size is known, more is a lie; where it is not, more is left for when somebody asks.
         let max_bytes = sizes.get(&blob).copied().unwrap_or(most);
         let held = matches!(store.presence(blob).await, Ok(Presence::Complete { .. }));
@@ -224,13 +257,20 @@ async fn bring_of(node: &Arc<Node>, log: LogId, wish: Wish) -> Result<(), ApiErr
         match answer {
             Ok(_) => match bring::keep_own(node, &store, log, blob).await {
                 Ok(()) => arrived = true,
-                Err(error) => tracing::warn!(%error, "a file was not kept"),
+                Err(error) => {
+                    lock(&keeper.due).left.insert(blob);
+                    tracing::warn!(%error, "a file was not kept");
+                }
             },
             Err(error) => {
-                // It is there, and stays there until somebody asks for it.
-                if wish == Wish::Contents && is_too_long(&error) {
-                    lock(&keeper.due).long.insert(blob);
+                let mut due = lock(&keeper.due);
+                if !sizes.contains_key(&blob) && is_too_long(&error) {
+                    // It is there, and stays there until somebody asks for it.
+                    due.left.insert(blob);
+                } else {
+                    due.missing.insert(log);
                 }
+                drop(due);
                 tracing::debug!(%blob, %error, "a file was not brought");
             }
         }
@@ -241,7 +281,7 @@ async fn bring_of(node: &Arc<Node>, log: LogId, wish: Wish) -> Result<(), ApiErr
     Ok(())
 }
 
-/// Whether every clinic that has it has more than the policy takes.
+/// Whether a clinic says that it is more than the policy takes.
 fn is_too_long(error: &BlobFetchError) -> bool {
     match error {
         BlobFetchError::Failed { tried, .. } => tried

@@ -7,6 +7,7 @@ use salus_api::{ApiError, PreviewView};
 use salus_audit::LogId;
 use salus_imaging::{DecodeOptions, Decoded, Frames, Size, Window};
 use salus_media::Preview;
+use salus_mesh::blobs::Presence;
 use salus_vault::sealed_blob_len;
 
 use super::bring::{bytes_of, ensure};
@@ -67,9 +68,11 @@ pub async fn preview(
             preview,
         } => (attachment, content, preview),
     };
+    let store = node.blobs.get(node).await?;
+    let here = matches!(store.presence(content).await, Ok(Presence::Complete { .. }));
     let is_picture = super::is_picture(&attached.mime);
     let windowed = window.is_some() || frame.is_some();
-    if is_picture && (windowed || (small.is_none() && view.available)) {
+    if is_picture && (windowed || (small.is_none() && here)) {
         let most = salus_imaging::MAX_FILE_BYTES as u64;
         let bytes = bytes_of(node, log, (content, &attached.content), most).await?;
         let options = DecodeOptions {
@@ -98,7 +101,6 @@ pub async fn preview(
             "the file's preview is larger than previews are",
         ));
     }
-    let store = node.blobs.get(node).await?;
     let most = sealed_blob_len(sealed.len).unwrap_or(u64::MAX);
     ensure(node, &store, log, blob, most, None).await?;
     let bytes = seal::open_small(&store, log, (blob, sealed)).await?;

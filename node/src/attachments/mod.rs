@@ -14,12 +14,13 @@ mod keep;
 mod look;
 mod seal;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use salus_api::{ApiError, AttachedView, AttachmentView, Progress, Reply};
-use salus_audit::{Attachment, LogId};
+use salus_api::{ApiError, AttachedView, AttachmentView, ErrorKind, Progress, Reply};
+use salus_audit::{Attachment, BlobHash, LogId};
 use salus_media::{InspectOptions, Inspected, MediaType};
 use salus_mesh::blobs::{Added, BlobGuard, BlobOptions, BlobStore, Presence, RateLimit};
 use salus_record::Patient;
@@ -27,7 +28,7 @@ use tokio::sync::mpsc;
 
 pub use bring::{ToFetch, fetch};
 pub use classify::classify;
-pub use copy::{copy_in, copy_out};
+pub use copy::{copy_in, copy_out, guarded};
 pub use examine::{all_held, examine};
 pub use keep::{Keeper, Policy, catch_up, keep, pin};
 pub use look::{ToLook, preview};
@@ -199,6 +200,7 @@ pub async fn attach(
     let mut files = Vec::with_capacity(paths.len());
     let mut guards = Vec::with_capacity(2 * paths.len());
     let mut views = Vec::with_capacity(paths.len());
+    let mut others: Vec<String> = Vec::new();
     for path in &paths {
         let mut view = AttachedView {
             file: path
@@ -218,6 +220,8 @@ pub async fn attach(
                 view.warnings = ready.warnings;
             }
             Err(error) if each => view.error = Some(error),
+            // All of them are told, so that a person confirms what they saw and nothing more.
+            Err(error) if error.kind == ErrorKind::Refused => others.push(error.message),
             Err(error) if paths.len() > 1 => {
                 return Err(match error.hint.clone() {
                     Some(hint) => error.hint(format!("nothing was attached; {hint}")),
@@ -228,11 +232,17 @@ pub async fn attach(
         }
         views.push(view);
     }
+    if !others.is_empty() {
+        return Err(ApiError::refused(others.join("; ")).hint(
+            "nothing was attached; attach it to the right patient, or confirm that it is this one's (--yes)",
+        ));
+    }
+    let held = held(node, &store, owner.log).await?;
     let writer = who.clone();
     let (who, log) = (who.clone(), owner.log);
     let written = node
         .with_core(move |core| {
-            let written = core.attach(&who, log, files)?;
+            let written = core.attach(&who, log, files, &held)?;
             let all = core.attached(log)?;
             let views = written.into_iter().map(|(id, added)| {
                 let file = all.iter().find(|file| file.id() == id);
@@ -261,6 +271,22 @@ pub async fn attach(
         }
     }
     Ok(views)
+}
+
+/// The blobs of a record's files that are here in full.
+async fn held(
+    node: &Arc<Node>,
+    store: &BlobStore,
+    log: LogId,
+) -> Result<BTreeSet<BlobHash>, ApiError> {
+    let named = node.with_core(move |core| core.blobs_of_log(log)).await?;
+    let mut held = BTreeSet::new();
+    for (content, _) in named {
+        if let Ok(Presence::Complete { .. }) = store.presence(content).await {
+            held.insert(content);
+        }
+    }
+    Ok(held)
 }
 
 fn owner(core: &mut Core, log: LogId, about: Option<String>) -> Result<Owner, ApiError> {
@@ -408,6 +434,12 @@ async fn sealed(
         preview_key = Some(key);
     }
     let facts = facts::as_json(&inspected.facts, inspected.note.as_deref(), &warnings);
+    let facts = if facts.len() <= salus_audit::MAX_FACTS_BYTES {
+        facts
+    } else {
+        // Tags of a size that no device writes; what was confirmed stays.
+        facts::without_tags(&inspected.facts, &warnings)
+    };
     let attachment = Attachment {
         id: crate::core::fresh_id()?,
         name: shortened(&name),
@@ -417,11 +449,7 @@ async fn sealed(
         content: content_key,
         preview: preview_key,
         about: owner.about.clone(),
-        facts: if facts.len() <= salus_audit::MAX_FACTS_BYTES {
-            facts
-        } else {
-            String::new()
-        },
+        facts,
     };
     Ok(Ready {
         new: NewAttachment { attachment, blobs },

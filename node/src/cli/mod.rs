@@ -125,6 +125,8 @@ async fn on_node(
                 | Command::Peers(_)
                 | Command::Grant(_)
                 | Command::Fetch(_)
+                | Command::Doctor { repair: true }
+                | Command::Ai(Ai::Classify(_))
         ),
         stay_connected: matches!(command, Command::Tui),
     };

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use salus_api::{ApiError, AttachmentView, ErrorKind};
 use salus_audit::{
-    Attachment, BlobHash, Body, ClinicId, Control, Encoding, Kind, LogId, Meta, Right, Role, Scope,
+    Attachment, BlobHash, Body, ClinicId, Control, Encoding, EntryHash, Kind, LogId, Meta, Right,
+    Role, Scope,
 };
 use salus_vault::sealed_blob_len;
 use serde_json::{Map, Value};
@@ -19,6 +20,10 @@ use super::{Core, Said, Staff, failure, rights};
 const META_PINNED: &str = "pinned";
 /// Such records, at most: what the setting has room for, and half of that.
 const MAX_PINNED: usize = 16_384;
+/// Longest file in the log that is put together, packed, bytes.
+const MAX_INLINE_BYTES: usize = 256 << 20;
+/// Least characters by which the hash of an entry is known.
+const MIN_ENTRY_CHARS: usize = 12;
 /// The member of the facts that holds the tags of a DICOM file.
 const DICOM: &str = "dicom";
 
@@ -148,27 +153,43 @@ impl Core {
         Ok(true)
     }
 
-    /// Attaches files whose blobs are stored, in one transaction. A file that the record has already, by its bytes, is left out; of each
-    /// the id is returned, and whether it is new.
+    /// Attaches files whose blobs are stored, in one transaction. A file that this clinic attached already, by its bytes, and still holds
+    /// is left out: what others claim of a file proves nothing. Of each the id is returned, and whether it is new.
     pub fn attach(
         &mut self,
         who: &Staff,
         log: LogId,
         files: Vec<NewAttachment>,
+        held: &BTreeSet<BlobHash>,
     ) -> Result<Vec<(String, bool)>, ApiError> {
-        let held = self.attached(log)?;
+        let me = self.me;
         let mut known: BTreeMap<[u8; 32], String> = BTreeMap::new();
-        for file in &held {
-            if let What::Blobs { attachment, .. } = &file.what {
+        for file in self.attached(log)? {
+            let own = self.rosters.clinic_of(file.meta.chain) == Some(me);
+            if let What::Blobs {
+                attachment,
+                content,
+                ..
+            } = file.what
+                && own
+                && held.contains(&content)
+            {
                 known.insert(attachment.sha256, attachment.id.clone());
             }
         }
-        let named = self.log(log)?.blobs().map(|(_, blobs)| blobs.len());
-        let named: usize = named.sum();
+        let chain = self.chain_id();
+        let state = self.log(log)?;
+        let of_own = state.blobs().filter(|(entry, _)| {
+            let meta = state.entry_meta(entry);
+            meta.is_some_and(|meta| meta.chain == chain)
+        });
+        let named: usize = of_own.map(|(_, blobs)| blobs.len()).sum();
         let coming: usize = files.iter().map(|file| file.blobs.len()).sum();
-        if named + coming > MAX_NAMED_BLOBS {
+        // Half of what is kept of a record, so that others have room.
+        let most = MAX_NAMED_BLOBS / 2;
+        if named + coming > most {
             return Err(ApiError::failed(format!(
-                "a record has room for {MAX_NAMED_BLOBS} files and previews, and {named} are taken"
+                "a clinic has room for {most} files and previews in one record, and {named} are taken"
             ))
             .hint("put the rest of a large archive into a record of its own and link the two"));
         }
@@ -198,12 +219,19 @@ impl Core {
     /// Every file of a record whose entry counts, in causal order.
     pub fn attached(&mut self, log: LogId) -> Result<Vec<Attached>, ApiError> {
         let state = self.log(log)?;
+        let erased: BTreeMap<EntryHash, &str> = state
+            .counting_erasures()
+            .flat_map(|erasure| {
+                let entries = erasure.entries.iter();
+                entries.map(|entry| (*entry, erasure.reason.as_str()))
+            })
+            .collect();
         let metas: Vec<(Meta, Option<String>)> = state
             .entries()
             .filter(|meta| meta.kind == Kind::Attach && state.void(&meta.hash).is_none())
             .map(|meta| {
-                let erased = state.erased(&meta.hash);
-                (meta.clone(), erased.map(|erasure| erasure.reason.clone()))
+                let reason = erased.get(&meta.hash);
+                (meta.clone(), reason.map(|reason| (*reason).to_owned()))
             })
             .collect();
         let mut files: Vec<Attached> = Vec::with_capacity(metas.len());
@@ -235,6 +263,12 @@ impl Core {
             },
         };
         let Some(entry) = entry else { return Ok(None) };
+        if entry.payload().is_none() && self.log(log)?.is_named_by_erasure(&meta.hash) {
+            return Ok(Some(What::Erased {
+                reason: "by an erasure that counts no more; another clinic may still have it"
+                    .into(),
+            }));
+        }
         let blobs = &entry.header().blobs;
         Ok(match self.open_body(log, &entry) {
             Ok(Body::Attach {
@@ -265,10 +299,22 @@ impl Core {
     pub fn attachment(&mut self, log: LogId, text: &str) -> Result<Attached, ApiError> {
         let wanted = text.trim();
         let files = self.attached(log)?;
+        // The entry's hash tells files apart whose writers gave them one id.
+        let by_entry = |file: &&Attached| {
+            wanted.len() >= MIN_ENTRY_CHARS
+                && file
+                    .meta
+                    .hash
+                    .to_string()
+                    .starts_with(&wanted.to_lowercase())
+        };
         let exact = |file: &&Attached| file.id() == wanted || file.name() == wanted;
         let begins =
             |file: &&Attached| !wanted.is_empty() && file.id().starts_with(&wanted.to_lowercase());
-        let mut found: Vec<&Attached> = files.iter().filter(exact).collect();
+        let mut found: Vec<&Attached> = files.iter().filter(by_entry).collect();
+        if found.is_empty() {
+            found = files.iter().filter(exact).collect();
+        }
         if found.is_empty() {
             found = files.iter().filter(begins).collect();
         }
@@ -279,10 +325,16 @@ impl Core {
                     .hint("see `salus attachments PATIENT`"),
             ),
             several => {
-                let ids: Vec<String> = several.iter().take(5).map(|file| file.id()).collect();
+                let entries = several
+                    .iter()
+                    .take(5)
+                    .map(|file| file.meta.hash.to_string());
+                let ids: Vec<String> = entries
+                    .map(|hash| hash.chars().take(2 * MIN_ENTRY_CHARS).collect())
+                    .collect();
                 Err(
                     ApiError::usage(format!("{} attachments are `{text}`", several.len()))
-                        .hint(format!("give an id: {}", ids.join(", "))),
+                        .hint(format!("give the entry of one: {}", ids.join(", "))),
                 )
             }
         }
@@ -355,7 +407,12 @@ impl Core {
             .collect();
         let mut packed = Vec::new();
         let mut form = None;
+        let mut chain = None;
         for meta in metas {
+            // A file's parts are of one chain: what others write under its id is not part of it.
+            if chain.is_some_and(|chain| chain != meta.chain) {
+                continue;
+            }
             let entry = self.store().entry(log, meta.line, meta.seq);
             let Some(entry) = entry.map_err(failure::store)? else {
                 continue;
@@ -369,6 +426,10 @@ impl Core {
             }) = self.open_body(log, &entry)
                 && of == id
             {
+                if packed.len() + inline.len() > MAX_INLINE_BYTES {
+                    break;
+                }
+                chain = Some(meta.chain);
                 packed.extend_from_slice(&inline);
                 form = Some((encoding, bytes_len));
             }
@@ -394,8 +455,12 @@ impl Core {
     ) -> Result<(), ApiError> {
         let inline = |view: &&mut AttachmentView| view.blob.is_empty() && view.erased.is_none();
         for view in views.iter_mut().filter(inline) {
-            let bytes = self.inline_bytes(log, &view.id)?;
-            view.sha256 = hex(&Sha256::digest(&bytes).into());
+            // What is not whole has no hash; it must not hide the others.
+            match self.inline_bytes(log, &view.id) {
+                Ok(bytes) => view.sha256 = hex(&Sha256::digest(&bytes).into()),
+                Err(error) if error.kind == ErrorKind::Integrity => view.available = false,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -410,13 +475,13 @@ impl Core {
     ) -> Result<String, ApiError> {
         let file = self.attachment(log, text)?;
         let reason = rights::reason(reason)?;
-        let name = file.name().to_owned();
         if matches!(file.what, What::Erased { .. }) {
             return Ok("nothing to change: the file is erased already".to_owned());
         }
         if matches!(file.what, What::Inline { .. }) {
             return Err(ApiError::usage(format!(
-                "{name} is the source of an import: the record's items came from it"
+                "{} is the source of an import: the record's items came from it",
+                file.id()
             ))
             .hint("correct the items themselves; files that were attached can be erased"));
         }
@@ -432,7 +497,8 @@ impl Core {
         let own = file.meta.chain == chain && right.is_some_and(|right| right >= Right::Write);
         if right != Some(Right::Home) && !own {
             return Err(ApiError::refused(format!(
-                "not permitted: {name} was attached by another clinic, and this one is not the record's home"
+                "not permitted: {} was attached elsewhere, or in another life of this clinic, which is not the record's home",
+                file.id()
             ))
             .hint("ask the record's home clinic (`salus grants PATIENT` shows it), or who attached it"));
         }
@@ -446,7 +512,8 @@ impl Core {
             core.refresh(log, pending)
         })?;
         Ok(format!(
-            "erased {name} here; every clinic that this reaches erases it, too"
+            "erased {} here; every clinic that this reaches erases it, too",
+            file.id()
         ))
     }
 
@@ -537,9 +604,13 @@ impl Core {
         Ok(own)
     }
 
-    /// Whether an erasure that counts is in a record's log.
-    pub fn has_erasures(&mut self, log: LogId) -> Result<bool, ApiError> {
-        Ok(self.log(log)?.erasures().next().is_some())
+    /// Blobs of a record that erasures took and that no record names: they are to go.
+    pub fn erased_blobs(&mut self, log: LogId) -> Result<Vec<BlobHash>, ApiError> {
+        let state = self.log(log)?;
+        let blobs = state.erasures().flat_map(|entry| state.blobs_of(&entry));
+        let mut blobs: Vec<BlobHash> = blobs.copied().collect();
+        blobs.retain(|blob| self.logs.naming(blob).next().is_none());
+        Ok(blobs)
     }
 
     /// Records that name blobs.

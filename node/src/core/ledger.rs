@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use salus_api::{ApiError, ErrorKind};
 use salus_audit::{
-    BlobHash, ChainId, ClinicId, Entry, EntryHash, Height, Heights, Kind, LogId, SignedStatement,
-    Statement, Verdict, verify_signatures,
+    BlobHash, ChainId, ClinicId, Control, Entry, EntryHash, Height, Heights, Kind, LogId,
+    SignedStatement, Statement, Verdict, verify_signatures,
 };
 use salus_mesh::blobs::BlobStore;
 use salus_mesh::{Ledger, LedgerError};
@@ -283,7 +283,8 @@ impl Core {
         // Rosters that retired somebody or closed a chain: what these wrote may count no more.
         let mut ended: BTreeSet<LogId> = BTreeSet::new();
         // In the order given; one that lacks another is looked at again when that one has come.
-        let mut ready: VecDeque<Entry> = self.with_unproven(entries).into();
+        let (bare, entries) = self.part_bare(entries);
+        let mut ready: VecDeque<Entry> = entries.into();
         let mut waiting: BTreeMap<EntryHash, Vec<Entry>> = BTreeMap::new();
         let mut outcome = Ok(());
         while let Some(entry) = ready.pop_front() {
@@ -303,7 +304,13 @@ impl Core {
                     committed.accepted += 1;
                     ready.extend(waiting.remove(&hash).unwrap_or_default());
                 }
-                Ok(Verdict::Duplicate) => committed.duplicate += 1,
+                Ok(Verdict::Duplicate) => {
+                    committed.duplicate += 1;
+                    // What it said is missing here if an erasure took it that counts no more.
+                    if entry.header().kind == Kind::Attach && self.lacks_payload(&entry) {
+                        pending.keep(self.line_of(log, &entry), entry);
+                    }
+                }
                 Ok(Verdict::Pending { missing }) => {
                     let first = missing.first().copied().unwrap_or(hash);
                     waiting.entry(first).or_default().push(entry);
@@ -332,13 +339,17 @@ impl Core {
                 }
             }
         }
-        committed.pending = waiting.values().map(|entries| entries.len() as u64).sum();
+        self.set_bare_aside(bare, &mut waiting, &mut committed);
+        committed.pending += waiting
+            .values()
+            .map(|entries| entries.len() as u64)
+            .sum::<u64>();
         let lacking: BTreeSet<LogId> = waiting
             .values()
             .flatten()
             .map(|entry| entry.header().log)
             .collect();
-        committed.waiting = lacking.into_iter().collect();
+        committed.waiting.extend(lacking);
         if let Err(error) = outcome {
             self.abandon(&pending);
             return Err(error);
@@ -428,7 +439,6 @@ impl Core {
     }
 
     fn take_in_one(&mut self, entry: &Entry) -> Result<Verdict, ApiError> {
-        use salus_audit::Control;
         let log = entry.header().log;
         let new = self.logs.summary(&log).is_none() && self.rosters.log(log).is_none();
         let begins_roster = new
@@ -465,42 +475,88 @@ impl Core {
         all
     }
 
-    /// Has the payloads of attachments that erasures name destroyed, where this transaction brings either.
+    /// What was set aside for the logs of these entries and the entries themselves; apart from the rest attach entries without their
+    /// payloads that nothing among them, or held here, says were erased.
+    fn part_bare(&mut self, entries: Vec<Entry>) -> (Vec<Entry>, Vec<Entry>) {
+        let all = self.with_unproven(entries);
+        let mut erased: BTreeSet<EntryHash> = BTreeSet::new();
+        for entry in all.iter().filter(|e| e.header().kind == Kind::Erase) {
+            let control = Control::decode(Kind::Erase, entry.payload().unwrap_or_default());
+            if let Ok(Control::Erase { entries, .. }) = control {
+                erased.extend(entries);
+            }
+        }
+        all.into_iter().partition(|entry| {
+            let hash = entry.hash();
+            entry.header().kind == Kind::Attach
+                && entry.payload().is_none()
+                && !erased.contains(&hash)
+                && self
+                    .log(entry.header().log)
+                    .is_ok_and(|state| state.entry_meta(&hash).is_none())
+        })
+    }
+
+    /// Sets attach entries without their payloads aside until the erasure comes that took them, with what builds on them.
+    fn set_bare_aside(
+        &mut self,
+        bare: Vec<Entry>,
+        waiting: &mut BTreeMap<EntryHash, Vec<Entry>>,
+        committed: &mut Committed,
+    ) {
+        if bare.is_empty() {
+            return;
+        }
+        let logs: BTreeSet<LogId> = bare.iter().map(|entry| entry.header().log).collect();
+        let building = waiting
+            .values_mut()
+            .flat_map(|entries| entries.extract_if(.., |entry| logs.contains(&entry.header().log)));
+        for entry in bare.into_iter().chain(building) {
+            committed.pending += 1;
+            let log = entry.header().log;
+            self.unproven.entry(log).or_default().push(entry);
+        }
+        waiting.retain(|_, entries| !entries.is_empty());
+        committed.waiting.extend(logs);
+        self.bound_unproven();
+    }
+
+    /// Whether this attach entry is held without its payload, though no erasure that counts took it.
+    fn lacks_payload(&mut self, entry: &Entry) -> bool {
+        let (log, hash) = (entry.header().log, entry.hash());
+        entry.payload().is_some()
+            && self.log(log).is_ok_and(|state| {
+                state.is_named_by_erasure(&hash) && state.erased(&hash).is_none()
+            })
+    }
+
+    /// Has the payloads of attachments destroyed that erasures name, where this transaction brings either.
     fn destroy_erased(&mut self, pending: &mut Pending) {
         let entries = pending.batch.entries.iter();
         let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
-        let concerns = |entry: &&Entry| matches!(entry.header().kind, Kind::Attach | Kind::Erase);
-        let logs: BTreeSet<LogId> = entries
-            .filter(concerns)
-            .map(|entry| entry.header().log)
+        let concerned: Vec<(LogId, EntryHash, Kind)> = entries
+            .map(|entry| (entry.header().log, entry.hash(), entry.header().kind))
+            .filter(|(.., kind)| matches!(kind, Kind::Attach | Kind::Erase))
             .collect();
-        for log in logs {
-            if let Ok(state) = self.log(log) {
-                pending.batch.detach.extend(state.erasures());
+        for (log, entry, kind) in concerned {
+            let Ok(state) = self.log(log) else { continue };
+            let detach = &mut pending.batch.detach;
+            match kind {
+                Kind::Attach if state.erased(&entry).is_some() => detach.push(entry),
+                Kind::Erase => {
+                    let erasure = state.erasure_of(&entry);
+                    detach.extend(erasure.iter().flat_map(|erasure| &erasure.entries));
+                }
+                _ => {}
             }
         }
     }
 
-    /// Sets entries of a record aside as long as something that comes after them is missing: of a new record the grant that entitles this
-    /// clinic; of an attachment without its payload the erasure that took it. Both come maybe frames later. What is set aside is in
-    /// memory only, and is not acknowledged as stored.
+    /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
+    /// frames later. What is set aside is in memory only, and is not acknowledged as stored.
     fn set_unproven_aside(&mut self, pending: &mut Pending, committed: &mut Committed) {
         let me = self.me();
         let mut unproven = BTreeSet::new();
-        let entries = pending.batch.entries.iter();
-        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
-        let bare: Vec<(LogId, EntryHash)> = entries
-            .filter(|entry| entry.header().kind == Kind::Attach && entry.payload().is_none())
-            .map(|entry| (entry.header().log, entry.hash()))
-            .collect();
-        for (log, entry) in bare {
-            let erased = self
-                .log(log)
-                .is_ok_and(|state| state.erased(&entry).is_some());
-            if !erased {
-                unproven.insert(log);
-            }
-        }
         for log in &pending.touched {
             if self.rosters.log(*log).is_some() || self.logs.summary(log).is_some() {
                 continue;
@@ -512,33 +568,59 @@ impl Core {
                 unproven.insert(*log);
             }
         }
-        if unproven.is_empty() {
-            return;
-        }
-        let aside = |entry: &Entry| unproven.contains(&entry.header().log);
+        // An erasure that was refused took nothing: what came without a payload because of it is not taken, nor what came with it.
+        let lied = self.without_erasure(pending);
         let batch = &mut pending.batch;
+        let aside = |entry: &Entry| {
+            let log = entry.header().log;
+            unproven.contains(&log) || lied.contains(&log)
+        };
         let trunks = batch.entries.extract_if(.., |entry| aside(entry));
         let forks = batch.forks.extract_if(.., |(_, entry)| aside(entry));
         for entry in trunks.chain(forks.map(|(_, entry)| entry)) {
             committed.accepted = committed.accepted.saturating_sub(1);
             committed.pending += 1;
             let log = entry.header().log;
-            self.unproven.entry(log).or_default().push(entry);
+            if unproven.contains(&log) && !lied.contains(&log) {
+                self.unproven.entry(log).or_default().push(entry);
+            }
         }
-        for log in unproven {
-            self.logs.forget(&log);
-            pending.touched.remove(&log);
-            committed.waiting.push(log);
+        for log in unproven.union(&lied) {
+            self.logs.forget(log);
+            pending.touched.remove(log);
+            committed.waiting.push(*log);
         }
-        let held: usize = self
-            .unproven
-            .values()
-            .flatten()
-            .map(Entry::encoded_len)
-            .sum();
-        if held > MAX_UNPROVEN_BYTES {
-            tracing::warn!("too much was sent of records that were not granted; it is dropped");
-            self.unproven.clear();
+        self.bound_unproven();
+    }
+
+    /// The logs of which this transaction has an attach entry without its payload that no erasure names.
+    fn without_erasure(&mut self, pending: &Pending) -> BTreeSet<LogId> {
+        let entries = pending.batch.entries.iter();
+        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
+        let bare: Vec<(LogId, EntryHash)> = entries
+            .filter(|entry| entry.header().kind == Kind::Attach && entry.payload().is_none())
+            .map(|entry| (entry.header().log, entry.hash()))
+            .collect();
+        let unnamed = bare.into_iter().filter(|(log, entry)| {
+            let state = self.log(*log);
+            !state.is_ok_and(|state| state.is_named_by_erasure(entry))
+        });
+        unnamed.map(|(log, _)| log).collect()
+    }
+
+    /// Drops the largest of what is set aside until the rest is within its bound; it comes again.
+    fn bound_unproven(&mut self) {
+        let bytes = |entries: &Vec<Entry>| entries.iter().map(Entry::encoded_len).sum::<usize>();
+        while self.unproven.values().map(bytes).sum::<usize>() > MAX_UNPROVEN_BYTES {
+            let largest = self
+                .unproven
+                .iter()
+                .max_by_key(|(_, entries)| bytes(entries));
+            let Some(log) = largest.map(|(log, _)| *log) else {
+                return;
+            };
+            tracing::warn!(%log, "too much was sent of a record before what entitles to it; it is dropped");
+            self.unproven.remove(&log);
         }
     }
 

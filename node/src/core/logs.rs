@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use lru::LruCache;
 use minicbor::{Decode, Encode};
 use salus_api::ApiError;
-use salus_audit::{BlobHash, ClinicId, LogId, LogKind, LogState, Right, Rosters};
+use salus_audit::{
+    BlobHash, ChainId, ClinicId, EntryHash, LogId, LogKind, LogState, Right, Rosters,
+};
 use salus_store::Store;
 
 use super::failure;
@@ -62,12 +64,7 @@ impl LogSummary {
             digest: state.digest(),
             entries: state.len() as u64,
             audience,
-            blobs: state
-                .blobs()
-                .flat_map(|(_, blobs)| blobs)
-                .take(MAX_NAMED_BLOBS)
-                .copied()
-                .collect(),
+            blobs: named_blobs(state),
         })
     }
 
@@ -86,6 +83,38 @@ impl LogSummary {
     pub fn may_hold(&self, clinic: &ClinicId) -> bool {
         self.roster || self.right_of(clinic).is_some()
     }
+}
+
+/// The blobs that a log names: of each chain the oldest, and of each as many as of every other before one has more, so that who attaches
+/// without end displaces nobody else's.
+fn named_blobs(state: &LogState) -> Vec<BlobHash> {
+    let mut by_chain: BTreeMap<ChainId, Vec<(u64, EntryHash)>> = BTreeMap::new();
+    for (entry, _) in state.blobs() {
+        if let Some(meta) = state.entry_meta(entry) {
+            let of_chain = by_chain.entry(meta.chain).or_default();
+            of_chain.push((meta.seq, *entry));
+        }
+    }
+    let total: usize = by_chain.values().map(Vec::len).sum();
+    let mut named = Vec::with_capacity(2 * total.min(MAX_NAMED_BLOBS));
+    let mut chains: Vec<_> = by_chain
+        .into_values()
+        .map(|mut entries| {
+            entries.sort_unstable();
+            entries.into_iter()
+        })
+        .collect();
+    while !chains.is_empty() && named.len() < MAX_NAMED_BLOBS {
+        chains.retain_mut(|entries| {
+            let Some((_, entry)) = entries.next() else {
+                return false;
+            };
+            named.extend_from_slice(state.blobs_of(&entry));
+            true
+        });
+    }
+    named.truncate(MAX_NAMED_BLOBS);
+    named
 }
 
 /// All logs.

@@ -1,5 +1,7 @@
 //! Attachments in the log: what a lying peer leaves out or names, what an erasure takes, who may have which blob.
 
+use std::collections::BTreeSet;
+
 use salus_audit::{Attachment, BlobHash, Entry, Kind, SealedBlob};
 
 use super::*;
@@ -29,9 +31,14 @@ fn blob(n: u8) -> BlobHash {
     BlobHash::from_bytes([n; 32])
 }
 
+/// The blobs of the tests, all of them held.
+fn all() -> BTreeSet<BlobHash> {
+    (0..=u8::MAX).map(blob).collect()
+}
+
 impl Clinic {
     fn attach(&self, log: LogId, name: &str, n: u8) {
-        self.with(|core, who| core.attach(who, log, vec![file(name, n)]))
+        self.with(|core, who| core.attach(who, log, vec![file(name, n)], &all()))
             .unwrap();
     }
 
@@ -93,6 +100,108 @@ fn a_peer_that_leaves_out_what_an_entry_says_cannot_hide_it() {
     a.carry_to(&b);
     assert_eq!(a.heights(log), b.heights(log));
     assert_eq!(b.names(log), ["scan.png"]);
+}
+
+#[test]
+fn an_entry_without_what_it_says_holds_up_nobody_elses_work() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, them, Right::Write))
+        .unwrap();
+    a.carry_to(&b);
+    // Beta attaches, and sends the entry without its payload; Alpha's own work goes on.
+    b.attach(log, "hidden.png", 3);
+    let bare = without(b.sent_to(&a, log), Kind::Attach);
+    let attach = |bytes: &Vec<u8>| Entry::decode(bytes).unwrap().header().kind == Kind::Attach;
+    let bare: Vec<Vec<u8>> = bare.into_iter().filter(attach).collect();
+    assert_eq!(bare.len(), 1);
+    let committed = a.take(&b, bare.clone());
+    assert_eq!((committed.accepted, committed.pending), (0, 1));
+    a.with(|core, who| core.note(who, log, "seen")).unwrap();
+    a.carry_to(&b);
+    b.with(|core, who| core.note(who, log, "also seen"))
+        .unwrap();
+    a.take(&b, bare);
+    // Whole it is taken, with what was built on it.
+    b.carry_to(&a);
+    assert_eq!(a.heights(log), b.heights(log));
+    assert_eq!(a.names(log), ["hidden.png"]);
+}
+
+#[test]
+fn an_erasure_that_comes_to_count_no_more_cuts_nobody_off() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let (me, them) = (a.with(|core, _| core.me()), b.with(|core, _| core.me()));
+    a.with(|core, who| core.grant(who, log, them, Right::Write))
+        .unwrap();
+    a.carry_to(&b);
+    b.attach(log, "theirs.png", 3);
+    b.carry_to(&a);
+    let whole = a.sent_to(&b, log);
+    // Beta erases its own file while Alpha revokes Beta, apart.
+    b.with(|core, who| core.erase(who, log, "theirs.png", "mine"))
+        .unwrap();
+    let erasure: Vec<Vec<u8>> = {
+        let here = CoreLedger::new(Arc::clone(&b.core));
+        let heights = a.heights(log);
+        here.load(me, log, &heights, usize::MAX).unwrap().entries
+    };
+    a.with(|core, who| core.revoke(who, log, them)).unwrap();
+    a.take(&b, erasure);
+    assert_eq!(
+        a.names(log),
+        ["theirs.png"],
+        "the erasure is beyond the cut"
+    );
+    assert!(b.names(log)[0].starts_with("erased"));
+    a.with(|core, who| core.grant(who, log, them, Right::Write))
+        .unwrap();
+    a.carry_to(&b);
+    assert_eq!(a.heights(log), b.heights(log));
+    assert!(
+        b.names(log)[0].contains("counts no more"),
+        "{:?}",
+        b.names(log)
+    );
+    // Who still has it gives it back.
+    b.take(&a, whole);
+    assert_eq!(b.names(log), ["theirs.png"]);
+}
+
+#[test]
+fn who_attaches_without_end_displaces_nobody_else() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    let them = b.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, them, Right::Write))
+        .unwrap();
+    a.carry_to(&b);
+    a.attach(log, "one.png", 1);
+    b.with(|core, who| {
+        let many = (0..9_000_u32).map(|n| {
+            let mut new = file("flood.png", 2);
+            new.attachment.id = format!("flood-{n}");
+            new.attachment.sha256[..4].copy_from_slice(&n.to_le_bytes());
+            let mut blob = [9; 32];
+            blob[..4].copy_from_slice(&n.to_le_bytes());
+            new.blobs = vec![BlobHash::from_bytes(blob)];
+            new
+        });
+        let (some, rest): (Vec<_>, Vec<_>) = many.partition(|new| new.blobs[0].as_bytes()[1] < 16);
+        core.attach(who, log, some, &all()).unwrap();
+        let refused = core.attach(
+            who,
+            log,
+            rest.into_iter().chain([file("x", 5)]).collect(),
+            &all(),
+        );
+        // A node that keeps to the rules has half of the room.
+        assert!(refused.is_err());
+    });
+    b.carry_to(&a);
+    assert!(a.with(|core, _| core.named_blobs().contains(&blob(1))));
 }
 
 #[test]
@@ -173,7 +282,7 @@ fn the_same_file_is_attached_once_and_its_name_finds_it() {
     let (_dir, a, _b) = two();
     let log = a.new_patient("Okafor");
     a.attach(log, "one.png", 1);
-    let again = a.with(|core, who| core.attach(who, log, vec![file("other-name.png", 1)]));
+    let again = a.with(|core, who| core.attach(who, log, vec![file("other-name.png", 1)], &all()));
     assert_eq!(again.unwrap(), [("file-1".to_owned(), false)]);
     a.attach(log, "two.png", 2);
     let find = |text: &str| a.with(|core, _| core.attachment(log, text).map(|file| file.id()));
@@ -240,11 +349,11 @@ async fn an_entry_that_names_another_records_blob_gives_nobody_that_blob() {
         new.blobs = vec![added.hash];
         vec![new]
     };
-    a.with(|core, who| core.attach(who, secret, named(1, "scan.png")))
+    a.with(|core, who| core.attach(who, secret, named(1, "scan.png"), &all()))
         .unwrap();
     a.carry_to(&b);
     // Beta learned the address somehow, and names it in a record that it may write to.
-    b.with(|core, who| core.attach(who, shared, named(2, "mine.png")))
+    b.with(|core, who| core.attach(who, shared, named(2, "mine.png"), &all()))
         .unwrap();
     b.carry_to(&a);
     assert_eq!(a.names(shared), ["mine.png"]);
