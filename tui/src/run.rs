@@ -376,7 +376,7 @@ mod tests {
     use salus_api::{Envelope, SessionToken};
 
     use super::*;
-    use crate::fixtures::NOW_MS;
+    use crate::fixtures::{NOW_MS, files};
     use crate::testing::FakeNode;
 
     type Keys = mpsc::Sender<io::Result<TerminalEvent>>;
@@ -436,6 +436,7 @@ mod tests {
     async fn answers(mut calls: mpsc::Receiver<Envelope>, searches: mpsc::Sender<String>) {
         let mut node = FakeNode::new();
         node.state = salus_api::LockState::Unlocked;
+        node.record.attachments = files();
         let open = Arc::new(Mutex::new(Vec::new()));
         while let Some(Envelope { call, replies }) = calls.recv().await {
             if call.request == Request::Subscribe {
@@ -526,6 +527,87 @@ mod tests {
             "{}",
             seen(&terminal)
         );
+    }
+
+    /// What is written, to be read while it still is.
+    #[derive(Clone, Default)]
+    struct Tape(Arc<Mutex<Vec<u8>>>);
+
+    impl Tape {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Tape {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resize_measures_the_pixels_anew_and_pictures_are_drawn_in_them() {
+        let (client, calls) = salus_api::channel();
+        let (searches, mut searched) = mpsc::channel(64);
+        tokio::spawn(answers(calls, searches));
+        tokio::spawn(async move { while searched.recv().await.is_some() {} });
+        let (keys, events) = mpsc::channel(64);
+        let (_signal, signals) = mpsc::channel(1);
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let tape = Tape::default();
+        let gallery = Gallery::new(tape.clone(), Some(Protocol::Kitty), 1);
+        let start = Start {
+            theme: Theme::Dark,
+            ..start()
+        };
+        let settle = || async {
+            for _ in 0..500 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let hand = async {
+            for part in ["oka amara", "\n", "-", "jjj", "\n"] {
+                settle().await;
+                match part {
+                    "\n" => {
+                        let enter = KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE);
+                        keys.send(Ok(TerminalEvent::Key(enter))).await.unwrap();
+                    }
+                    text => press(&keys, text).await,
+                }
+            }
+            settle().await;
+            let before = tape.text();
+            keys.send(Ok(TerminalEvent::Resize(80, 24))).await.unwrap();
+            settle().await;
+            quit(&keys).await;
+            before
+        };
+        let driven = drive(
+            &mut terminal,
+            stream(events),
+            stream(signals),
+            || NOW_MS,
+            (client, scratches()),
+            gallery,
+            start,
+        );
+        let (done, before) = tokio::join!(driven, hand);
+        done.unwrap();
+        assert_eq!(before, "", "the terminal had no pixels");
+        let text = tape.text();
+        assert_eq!(
+            text.matches("\x1b_Ga=t,f=24").count(),
+            1,
+            "{}",
+            seen(&terminal)
+        );
+        assert_eq!(text.matches("\x1b_Ga=p").count(), 1);
     }
 
     #[test]
