@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Style};
 
+use crate::graphics::{Placed, Raster};
 use crate::picture::{self, Depth, Picture};
 use crate::text;
 use crate::theme::{Theme, Tone};
@@ -14,23 +15,27 @@ pub(crate) struct Canvas<'a> {
     area: Rect,
     /// How things look.
     pub theme: Theme,
-    cursor: &'a mut Option<Position>,
+    aside: &'a mut Aside,
+}
+
+/// What is shown beside the cells.
+#[derive(Default)]
+pub(crate) struct Aside {
+    /// Where the terminal's cursor stands, if it is seen.
+    pub cursor: Option<Position>,
+    /// Pictures in the terminal's own pixels.
+    pub pictures: Vec<Placed>,
 }
 
 impl<'a> Canvas<'a> {
-    /// A canvas over an area of a buffer; the terminal's cursor comes out in `cursor`.
-    pub fn new(
-        buffer: &'a mut Buffer,
-        area: Rect,
-        theme: Theme,
-        cursor: &'a mut Option<Position>,
-    ) -> Self {
+    /// A canvas over an area of a buffer; what is no cell comes out in `aside`.
+    pub fn new(buffer: &'a mut Buffer, area: Rect, theme: Theme, aside: &'a mut Aside) -> Self {
         let area = area.intersection(buffer.area);
         Self {
             buffer,
             area,
             theme,
-            cursor,
+            aside,
         }
     }
 
@@ -58,7 +63,7 @@ impl<'a> Canvas<'a> {
             buffer: self.buffer,
             area,
             theme: self.theme,
-            cursor: self.cursor,
+            aside: self.aside,
         }
     }
 
@@ -218,9 +223,15 @@ impl<'a> Canvas<'a> {
         self.buffer.set_style(area, style);
     }
 
-    /// Draws a picture from the upper left corner, as large as fits. Without colour denser characters are lighter
-    /// pixels. Returns its rows.
-    pub fn put_picture(&mut self, picture: &Picture, depth: Depth) -> u16 {
+    /// Draws a picture from the upper left corner, as large as fits: in the terminal's own pixels where there are, else
+    /// with half-blocks. Without colour denser characters are lighter pixels. Returns its rows.
+    pub fn put_picture(&mut self, picture: &Picture, depth: Depth, raster: Option<Raster>) -> u16 {
+        if let Some(raster) = raster {
+            let placed = Placed::new(self.buffer, self.area, raster, picture);
+            let rows = placed.as_ref().map_or(0, Placed::rows);
+            self.aside.pictures.extend(placed);
+            return rows;
+        }
         let colour = |rgb: [u8; 3]| match depth {
             Depth::Full => Color::Rgb(rgb[0], rgb[1], rgb[2]),
             Depth::Indexed => Color::Indexed(picture::indexed(rgb)),
@@ -279,7 +290,7 @@ impl<'a> Canvas<'a> {
     /// Puts the terminal's cursor here.
     pub fn cursor(&mut self, x: u16, y: u16) {
         if x < self.area.width && y < self.area.height {
-            *self.cursor = Some(Position {
+            self.aside.cursor = Some(Position {
                 x: self.area.x + x,
                 y: self.area.y + y,
             });
@@ -288,7 +299,7 @@ impl<'a> Canvas<'a> {
 
     /// Takes the terminal's cursor away again: something lies over the input.
     pub fn no_cursor(&mut self) {
-        *self.cursor = None;
+        self.aside.cursor = None;
     }
 }
 
@@ -299,12 +310,12 @@ mod tests {
     fn drawn(width: u16, height: u16, draw: impl FnOnce(&mut Canvas<'_>)) -> Vec<String> {
         let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
-        let mut cursor = None;
+        let mut aside = Aside::default();
         draw(&mut Canvas::new(
             &mut buffer,
             area,
             Theme::Plain,
-            &mut cursor,
+            &mut aside,
         ));
         (0..height)
             .map(|y| {
@@ -362,9 +373,12 @@ mod tests {
         let area = Rect::new(0, 0, 4, 3);
         let cell = |theme, depth, x, y| {
             let mut buffer = Buffer::empty(area);
-            let mut cursor = None;
-            let mut canvas = Canvas::new(&mut buffer, area, theme, &mut cursor);
-            assert_eq!(canvas.part(1, 1, 2, 2).put_picture(&picture, depth), 2);
+            let mut aside = Aside::default();
+            let mut canvas = Canvas::new(&mut buffer, area, theme, &mut aside);
+            assert_eq!(
+                canvas.part(1, 1, 2, 2).put_picture(&picture, depth, None),
+                2
+            );
             assert_eq!(buffer[(0, 0)], ratatui::buffer::Cell::EMPTY);
             buffer[(x, y)].clone()
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use salus_api::{ApiError, Auth, ErrorKind, LockState, PeerView, Request, Response, Status};
 
 use crate::folder::Sort;
+use crate::graphics::Raster;
 use crate::msg::{CallId, Effect, Size};
 use crate::picture::Depth;
 use crate::theme::Theme;
@@ -82,6 +83,8 @@ pub(crate) struct Desk {
     pub theme: Theme,
     /// Which colours the terminal shows.
     pub depth: Depth,
+    /// The terminal's own pixels, if it has them.
+    pub raster: Option<Raster>,
     /// Where files are looked for first.
     pub places: Places,
     /// Where a file was last chosen in this session.
@@ -131,6 +134,7 @@ impl Desk {
             size,
             theme,
             depth: Depth::default(),
+            raster: None,
             places: Places::default(),
             folder: None,
             banner,
@@ -148,6 +152,11 @@ impl Desk {
             calls: 0,
             effects: Vec::new(),
         }
+    }
+
+    /// The pixels that pictures are drawn in; none where there is no colour, or half-blocks are used.
+    pub fn pixels(&self) -> Option<Raster> {
+        self.raster.filter(|_| self.theme != Theme::Plain)
     }
 
     /// Asks the node in the name of whoever is signed in.

@@ -28,9 +28,11 @@ mod editor;
 mod files;
 mod folder;
 mod form;
+mod graphics;
 mod input;
 mod keymap;
 mod keys;
+mod kitty;
 mod model;
 mod msg;
 mod pages;
@@ -40,6 +42,7 @@ mod run;
 mod scratch;
 mod sections;
 mod series;
+mod sixel;
 mod subject;
 mod table;
 mod terminal;
@@ -57,6 +60,8 @@ mod attachments;
 mod fixtures;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod pixels;
 #[cfg(test)]
 mod safety;
 #[cfg(test)]

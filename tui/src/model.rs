@@ -5,6 +5,7 @@ use std::fmt;
 use salus_api::Auth;
 
 use crate::desk::{Desk, Places, Session};
+use crate::graphics::Raster;
 use crate::keymap::{Action, Context};
 use crate::msg::{Effect, Size};
 use crate::pages::{Attempt, Help, Note, Palette, Patients, Question, Record, Screen, Unlock};
@@ -54,6 +55,8 @@ pub(crate) struct Start {
     pub theme: Theme,
     /// Which colours the terminal shows.
     pub depth: Depth,
+    /// The terminal's own pixels, if it has them.
+    pub raster: Option<Raster>,
     /// Where files are looked for first.
     pub places: Places,
     /// Says what kind of run this is.
@@ -95,6 +98,7 @@ impl Model {
         let now_ms = start.clock.now_ms;
         let mut desk = Desk::new(start.clock, start.size, start.theme, start.banner);
         desk.depth = start.depth;
+        desk.raster = start.raster;
         desk.places = start.places;
         let mut entered = None;
         let page = match start.auth {

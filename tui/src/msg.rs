@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use salus_api::{ApiError, Auth, Event, Progress, Request, Response};
 
 use crate::folder::{Listing, Sort};
+use crate::graphics::Raster;
 use crate::keys::Key;
 use crate::scratch::Scratch;
 
@@ -31,6 +32,8 @@ pub(crate) enum Msg {
     Paste(String),
     /// The terminal has this size now.
     Resize(Size),
+    /// The terminal has these pixels of its own now.
+    Raster(Option<Raster>),
     /// This is the time now, in milliseconds since 1970-01-01 UTC. Comes once a second.
     Tick {
         /// The time.

@@ -1,15 +1,15 @@
 //! Pictures drawn with characters: two pixels a cell, one above the other.
 //!
-//! Terminal graphics are not used: whether a terminal has them must be asked of it on the line on which keys come in,
-//! and what asks there can swallow the keys of a passphrase.
+//! Where the terminal has pixels of its own they are used (`graphics.rs`). It is never asked: its answers come on the line
+//! on which keys come in, and what asks there can swallow the keys of a passphrase.
 
 use std::fmt;
+use std::sync::Arc;
 
 use salus_api::PictureView;
 
-/// Longest side of a picture that is kept, pixels: one for each column and each half row of the largest terminals (a
-/// guess), and what the node sends.
-const MAX_SIDE: u32 = 256;
+/// Longest side of a picture that is kept or drawn, pixels: the most that the node sends.
+pub(crate) const MAX_SIDE: u32 = 1_024;
 /// From dark to light, for terminals without colour; each character covers more of its cell than the one before.
 const RAMP: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
 /// Levels of red, green and blue in xterm's colours 16 to 231.
@@ -40,7 +40,8 @@ impl Depth {
 pub(crate) struct Picture {
     width: u32,
     height: u32,
-    pixels: Vec<[u8; 3]>,
+    /// Shared: a picture is handed to every frame that shows it.
+    pixels: Arc<[[u8; 3]]>,
 }
 
 impl fmt::Debug for Picture {
@@ -62,7 +63,7 @@ impl Picture {
         let whole = Self {
             width: view.width,
             height: view.height,
-            pixels: pixels.to_vec(),
+            pixels: pixels.into(),
         };
         if view.width.max(view.height) <= MAX_SIDE {
             return Some(whole);
@@ -71,8 +72,18 @@ impl Picture {
         Some(whole.scaled(width, height))
     }
 
+    /// Width and height, pixels.
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Red, green and blue of each pixel, row by row from the top.
+    pub fn pixels(&self) -> &[[u8; 3]] {
+        &self.pixels
+    }
+
     /// The largest size of the same shape that fits, pixels; at least one each way.
-    fn size_within(&self, width: u32, height: u32) -> (u32, u32) {
+    pub fn size_within(&self, width: u32, height: u32) -> (u32, u32) {
         let (w, h) = (u64::from(self.width), u64::from(self.height));
         let (max_w, max_h) = (u64::from(width), u64::from(height));
         let part = |of: u64, n: u64, d: u64| {
@@ -93,7 +104,7 @@ impl Picture {
     }
 
     /// The picture in another size: each pixel is the mean of what it covers.
-    fn scaled(&self, width: u32, height: u32) -> Self {
+    pub fn scaled(&self, width: u32, height: u32) -> Self {
         let across = spans(self.width, width);
         let down = spans(self.height, height);
         let whole = u64::from(self.width) * u64::from(self.height);
@@ -115,7 +126,7 @@ impl Picture {
         Self {
             width,
             height,
-            pixels,
+            pixels: pixels.into(),
         }
     }
 
@@ -223,11 +234,11 @@ mod tests {
 
     #[test]
     fn a_large_picture_is_kept_small_and_in_its_shape() {
-        let large = grey(1_000, 10, &[7; 10_000]);
-        assert_eq!((large.width, large.height), (256, 3));
+        let large = grey(4_000, 10, &[7; 40_000]);
+        assert_eq!((large.width, large.height), (1_024, 3));
         assert!(levels(&large).iter().all(|level| *level == 7));
         let sliver = grey(1, 4_000, &[9; 4_000]);
-        assert_eq!((sliver.width, sliver.height), (1, 256));
+        assert_eq!((sliver.width, sliver.height), (1, 1_024));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The loop: the only place that waits, and the only one that does anything.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::desk::Places;
 use crate::folder::{self, Sort};
+use crate::graphics::{Gallery, Protocol, Raster};
 use crate::keys::Key;
 use crate::model::{Model, Start};
 use crate::msg::{CallId, Effect, Msg, Size};
@@ -61,9 +62,11 @@ pub enum TuiError {
 /// Shows the UI until somebody leaves it or the system asks it to end. The terminal is given back on every way out.
 pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
     let signals = signals().map_err(TuiError::Signals)?;
-    let (guard, mut terminal) = Guard::take().map_err(TuiError::Terminal)?;
-    let size = terminal.size().map_err(TuiError::Terminal)?;
     let env = |name: &str| std::env::var(name).ok();
+    let protocol = Protocol::from_env(env);
+    let (guard, mut terminal) = Guard::take(protocol).map_err(TuiError::Terminal)?;
+    let size = terminal.size().map_err(TuiError::Terminal)?;
+    let gallery = Gallery::new(io::stdout(), protocol, std::process::id());
     let start = Start {
         clock: Clock {
             now_ms: now_ms(),
@@ -75,6 +78,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
         },
         theme: Theme::from_env(env),
         depth: Depth::from_env(env),
+        raster: raster(&mut terminal, protocol),
         places: Places {
             // Without one the root of the tree is as good a start as any.
             working: std::env::current_dir().unwrap_or_else(|_| "/".into()),
@@ -92,6 +96,7 @@ pub async fn run(client: Client, options: Options) -> Result<(), TuiError> {
         signals,
         now_ms,
         (client, scratches),
+        gallery,
         start,
     )
     .await;
@@ -144,6 +149,7 @@ async fn drive<B>(
     mut signals: impl Stream<Item = ()> + Unpin,
     now_ms: impl Fn() -> u64,
     (client, scratches): (Client, Scratches),
+    mut gallery: Gallery<impl Write>,
     start: Start,
 ) -> Result<(), TuiError>
 where
@@ -163,8 +169,13 @@ where
     let (mut model, effects) = at_the_screen(|| Model::new(start));
     let mut go_on = tasks.perform(effects);
     while go_on {
-        let drawn = at_the_screen(|| terminal.draw(|frame| view(&model, frame)).map(|_| ()));
-        drawn.map_err(|e| TuiError::Terminal(io::Error::other(e)))?;
+        let mut pictures = Vec::new();
+        let drawn = at_the_screen(|| {
+            let drawn = terminal.draw(|frame| pictures = view(&model, frame));
+            drawn.map(|frame| frame.area.as_size())
+        });
+        let screen = drawn.map_err(|e| TuiError::Terminal(io::Error::other(e)))?;
+        at_the_screen(|| gallery.show(screen, pictures)).map_err(TuiError::Terminal)?;
         let mut next = tokio::select! {
             biased;
             signal = signals.next() => signal.map(|()| Msg::Terminate),
@@ -183,7 +194,12 @@ where
             if let Msg::Answer(call, _) = &msg {
                 tasks.calls.remove(call);
             }
-            let effects = at_the_screen(|| update(&mut model, msg));
+            let is_resize = matches!(msg, Msg::Resize(_));
+            let mut effects = at_the_screen(|| update(&mut model, msg));
+            if is_resize {
+                let raster = raster(terminal, gallery.protocol());
+                effects.extend(at_the_screen(|| update(&mut model, Msg::Raster(raster))));
+            }
             go_on = tasks.perform(effects);
             if !go_on {
                 break;
@@ -192,6 +208,12 @@ where
         }
     }
     Ok(())
+}
+
+/// The terminal's own pixels, as it says now; none where it does not say.
+fn raster<B: Backend>(terminal: &mut Terminal<B>, protocol: Option<Protocol>) -> Option<Raster> {
+    protocol?;
+    Raster::new(protocol, terminal.backend_mut().window_size().ok()?)
 }
 
 /// A terminal's event as a message.
@@ -354,7 +376,7 @@ mod tests {
     use salus_api::{Envelope, SessionToken};
 
     use super::*;
-    use crate::fixtures::NOW_MS;
+    use crate::fixtures::{NOW_MS, files};
     use crate::testing::FakeNode;
 
     type Keys = mpsc::Sender<io::Result<TerminalEvent>>;
@@ -370,6 +392,10 @@ mod tests {
         Scratches::new(std::env::temp_dir(), Err("nothing shows files here".into()))
     }
 
+    fn blocks() -> Gallery<io::Sink> {
+        Gallery::new(io::sink(), None, 1)
+    }
+
     fn start() -> Start {
         Start {
             clock: Clock {
@@ -382,6 +408,7 @@ mod tests {
             },
             theme: Theme::Plain,
             depth: Depth::Full,
+            raster: None,
             places: Places::default(),
             banner: None,
             staff: None,
@@ -409,6 +436,7 @@ mod tests {
     async fn answers(mut calls: mpsc::Receiver<Envelope>, searches: mpsc::Sender<String>) {
         let mut node = FakeNode::new();
         node.state = salus_api::LockState::Unlocked;
+        node.record.attachments = files();
         let open = Arc::new(Mutex::new(Vec::new()));
         while let Some(Envelope { call, replies }) = calls.recv().await {
             if call.request == Request::Subscribe {
@@ -489,6 +517,7 @@ mod tests {
             stream(signals),
             || NOW_MS,
             (client, scratches()),
+            blocks(),
             start(),
         );
         let (done, ()) = tokio::join!(driven, hand);
@@ -498,6 +527,87 @@ mod tests {
             "{}",
             seen(&terminal)
         );
+    }
+
+    /// What is written, to be read while it still is.
+    #[derive(Clone, Default)]
+    struct Tape(Arc<Mutex<Vec<u8>>>);
+
+    impl Tape {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Tape {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resize_measures_the_pixels_anew_and_pictures_are_drawn_in_them() {
+        let (client, calls) = salus_api::channel();
+        let (searches, mut searched) = mpsc::channel(64);
+        tokio::spawn(answers(calls, searches));
+        tokio::spawn(async move { while searched.recv().await.is_some() {} });
+        let (keys, events) = mpsc::channel(64);
+        let (_signal, signals) = mpsc::channel(1);
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let tape = Tape::default();
+        let gallery = Gallery::new(tape.clone(), Some(Protocol::Kitty), 1);
+        let start = Start {
+            theme: Theme::Dark,
+            ..start()
+        };
+        let settle = || async {
+            for _ in 0..500 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let hand = async {
+            for part in ["oka amara", "\n", "-", "jjj", "\n"] {
+                settle().await;
+                match part {
+                    "\n" => {
+                        let enter = KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE);
+                        keys.send(Ok(TerminalEvent::Key(enter))).await.unwrap();
+                    }
+                    text => press(&keys, text).await,
+                }
+            }
+            settle().await;
+            let before = tape.text();
+            keys.send(Ok(TerminalEvent::Resize(80, 24))).await.unwrap();
+            settle().await;
+            quit(&keys).await;
+            before
+        };
+        let driven = drive(
+            &mut terminal,
+            stream(events),
+            stream(signals),
+            || NOW_MS,
+            (client, scratches()),
+            gallery,
+            start,
+        );
+        let (done, before) = tokio::join!(driven, hand);
+        done.unwrap();
+        assert_eq!(before, "", "the terminal had no pixels");
+        let text = tape.text();
+        assert_eq!(
+            text.matches("\x1b_Ga=t,f=24").count(),
+            1,
+            "{}",
+            seen(&terminal)
+        );
+        assert_eq!(text.matches("\x1b_Ga=p").count(), 1);
     }
 
     #[test]
@@ -522,6 +632,7 @@ mod tests {
             stream(signals),
             || NOW_MS,
             (client, scratches()),
+            blocks(),
             start(),
         );
         driven.await.unwrap();
@@ -547,6 +658,7 @@ mod tests {
             stream(signals),
             || NOW_MS,
             (client, scratches()),
+            blocks(),
             start(),
         );
         let (done, ()) = tokio::join!(driven, hand);
@@ -567,6 +679,7 @@ mod tests {
             stream(signals),
             || NOW_MS,
             (client.clone(), scratches()),
+            blocks(),
             start(),
         );
         driven.await.unwrap();
@@ -580,6 +693,7 @@ mod tests {
             stream(signals),
             || NOW_MS,
             (client, scratches()),
+            blocks(),
             start(),
         );
         driven.await.unwrap();

@@ -13,11 +13,16 @@ use crossterm::{cursor, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+use crate::graphics::Protocol;
+use crate::kitty;
+
 /// Places of panics elsewhere that are remembered for the end (a guess: the first few tell the story).
 const MAX_PLACES: usize = 16;
 
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether pictures of ours may be on it.
+static PICTURES: AtomicBool = AtomicBool::new(false);
 /// Where tasks beside the UI panicked while the terminal was ours.
 static ELSEWHERE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -30,8 +35,10 @@ thread_local! {
 pub(crate) struct Guard;
 
 impl Guard {
-    /// Takes the terminal over.
-    pub fn take() -> io::Result<(Self, Terminal<CrosstermBackend<io::Stdout>>)> {
+    /// Takes the terminal over, which takes pictures in this way.
+    pub fn take(
+        protocol: Option<Protocol>,
+    ) -> io::Result<(Self, Terminal<CrosstermBackend<io::Stdout>>)> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other(
                 "standard input and output are not a terminal",
@@ -39,6 +46,7 @@ impl Guard {
         }
         install_hook();
         enable_raw_mode()?;
+        PICTURES.store(protocol.is_some(), Ordering::SeqCst);
         TAKEN.store(true, Ordering::SeqCst);
         let guard = Self;
         // Not `Terminal::clear`: it asks the terminal where the cursor is, and not every terminal answers.
@@ -71,6 +79,12 @@ impl Drop for Guard {
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Each step is tried whatever became of the one before: a half-restored terminal beats none.
+        if PICTURES.load(Ordering::SeqCst) {
+            // A picture may have been cut off in the middle: its sequence is ended first (ST). Those in sixels go with the
+            // screen, and a terminal that knows no others leaves the rest unread.
+            let end = [b"\x1b\\", kitty::DELETE_ALL].concat();
+            drop(io::stdout().write_all(&end));
+        }
         drop(execute!(
             io::stdout(),
             DisableBracketedPaste,

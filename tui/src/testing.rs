@@ -522,6 +522,7 @@ impl Script {
             size,
             theme: Theme::Plain,
             depth: Depth::Full,
+            raster: None,
             places: Places {
                 working: "/home/ines/scans".into(),
                 home: Some("/home/ines".into()),
@@ -636,7 +637,7 @@ impl Script {
     pub fn screen(&self) -> String {
         let size = self.model.desk.size;
         let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
-        terminal.draw(|frame| view(&self.model, frame)).unwrap();
+        terminal.draw(|frame| _ = view(&self.model, frame)).unwrap();
         let buffer = terminal.backend().buffer();
         let mut text = String::new();
         for y in 0..size.height {

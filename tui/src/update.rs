@@ -21,6 +21,7 @@ pub(crate) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Key(key) => model.key(key),
         Msg::Paste(text) => model.paste(&text),
         Msg::Resize(size) => model.desk.size = size,
+        Msg::Raster(raster) => model.desk.raster = raster,
         Msg::Tick { now_ms } => model.tick(now_ms),
         Msg::Progress(call, progress) => {
             let page = model

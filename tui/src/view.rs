@@ -2,29 +2,30 @@
 //! bottom. Drawing changes nothing.
 
 use ratatui::Frame;
-use ratatui::layout::Position;
 
-use crate::canvas::Canvas;
+use crate::canvas::{Aside, Canvas};
 use crate::desk::{Desk, Link, Notice};
+use crate::graphics::{self, Placed};
 use crate::keymap::{self, Action, Context};
 use crate::model::{MIN_SIZE, Model, Overlay};
 use crate::subject::SUBJECT_ROWS;
 use crate::text;
 use crate::theme::Tone;
 
-/// Draws the model.
-pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
+/// Draws the model. Returns the pictures that are to be shown in the terminal's own pixels.
+pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) -> Vec<Placed> {
     let area = frame.area();
-    let mut cursor: Option<Position> = None;
-    let mut canvas = Canvas::new(frame.buffer_mut(), area, model.desk.theme, &mut cursor);
+    let mut aside = Aside::default();
+    let mut canvas = Canvas::new(frame.buffer_mut(), area, model.desk.theme, &mut aside);
     if canvas.width() < MIN_SIZE.width || canvas.height() < MIN_SIZE.height {
         too_small(&mut canvas);
     } else {
         draw(model, &mut canvas);
     }
-    if let Some(position) = cursor {
+    if let Some(position) = aside.cursor {
         frame.set_cursor_position(position);
     }
+    graphics::in_sight(aside.pictures, frame.buffer_mut())
 }
 
 fn too_small(canvas: &mut Canvas<'_>) {

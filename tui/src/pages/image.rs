@@ -192,9 +192,10 @@ impl Looked {
                 // Without colour the last line says how to read it.
                 let rows = canvas.height().saturating_sub(1 + u16::from(plain));
                 let width = canvas.width();
-                let used = canvas
-                    .part(0, 1, width, rows)
-                    .put_picture(picture, desk.depth);
+                let used =
+                    canvas
+                        .part(0, 1, width, rows)
+                        .put_picture(picture, desk.depth, desk.pixels());
                 if plain {
                     canvas.put(0, 1 + used, "denser is lighter", Tone::Dim);
                 }

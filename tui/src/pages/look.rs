@@ -11,16 +11,16 @@ use crate::desk::Desk;
 use crate::files;
 use crate::keymap::Action;
 use crate::msg::CallId;
-use crate::picture::Picture;
+use crate::picture::{MAX_SIDE, Picture};
 use crate::table::Cursor;
 use crate::text;
 use crate::theme::{Theme, Tone};
 use crate::waveform;
 use crate::window::{self, Step, Window};
 
-/// Longest and shortest side of a picture that is asked for, pixels: what is kept of one (`picture.rs`), and a size at which
-/// something can be seen.
-const SIDES: (u32, u32) = (16, 256);
+/// Shortest and longest side of a picture that is asked for, pixels: a size at which something can be seen, and what is kept of
+/// one (`picture.rs`).
+const SIDES: (u32, u32) = (16, MAX_SIDE);
 /// Lines of a text (a node sends the beginning of a file only).
 const MAX_TEXT_LINES: usize = 10_000;
 /// Rows of a waveform: more of them tell no more (a guess).
@@ -83,7 +83,7 @@ impl Look {
             shown: Shown::Waiting,
             got: None,
             wish: Wish {
-                side: side(room),
+                side: side(desk, room),
                 ..Wish::default()
             },
             asking: None,
@@ -108,7 +108,7 @@ impl Look {
 
     /// There is this much room now.
     pub fn fit(&mut self, desk: &mut Desk, room: (u16, u16)) {
-        let side = side(room);
+        let side = side(desk, room);
         // Smaller pictures are made here.
         if matches!(self.shown, Shown::Picture { .. }) && side > self.wish.side {
             self.wish.side = side;
@@ -327,7 +327,7 @@ impl Look {
         }
         let used = canvas
             .part(0, row, width, rows)
-            .put_picture(picture, desk.depth);
+            .put_picture(picture, desk.depth, desk.pixels());
         canvas.put(0, row + used, &remarks.join(" · "), Tone::Dim);
     }
 
@@ -375,11 +375,13 @@ impl Shown {
 }
 
 /// The longest side of a picture in so many cells, pixels.
-fn side((columns, rows): (u16, u16)) -> u32 {
+fn side(desk: &Desk, (columns, rows): (u16, u16)) -> u32 {
     let (least, most) = SIDES;
-    u32::from(columns)
-        .max(2 * u32::from(rows))
-        .clamp(least, most)
+    let (width, height) = match desk.pixels() {
+        Some(raster) => raster.pixels(columns, rows),
+        None => (u32::from(columns), 2 * u32::from(rows)),
+    };
+    width.max(height).clamp(least, most)
 }
 
 fn said(error: &ApiError) -> String {
