@@ -86,6 +86,8 @@ async fn who_holds_a_part_serves_it_and_another_gives_the_rest() {
         ended = b.node.mesh.fetch(&to_b, &options, Some(&progress)) => panic!("{ended:?}"),
         _ = seen.wait_for(|seen| seen.have > 6_000_000) => {}
     }
+    // What was under way when the fetch was given up is taken in, or is not.
+    b.store.sync().await.unwrap();
     a.node.mesh.serve_limit().set(None);
     let alone = c.fetch(blob, &[&b]).await;
     assert!(
