@@ -17,13 +17,10 @@ use super::output::{Line, Out, Style};
 use super::progress::{Meter, Unit};
 use super::render::{self, count, with_plural};
 use super::session::Caller;
+use super::walk::{MAX_FILES, files_below};
 
 /// Calls in flight: one parses while one seals and one waits for the disk. A guess for small machines.
 const MAX_IN_FLIGHT: usize = 3;
-/// Folders inside folders that are followed; deeper ones are a loop or a mistake.
-const MAX_FOLDER_DEPTH: usize = 16;
-/// Files of one run; a guess beyond any clinic's archive.
-const MAX_FILES: usize = 1_000_000;
 /// Endings that are taken from a folder. A file that is named itself may be called anything.
 const ENDINGS: [&str; 3] = [".json", ".ndjson", ".gz"];
 /// First bytes by which a file is known.
@@ -61,7 +58,7 @@ pub async fn import(args: &ImportArgs, confirmed: bool, caller: &Caller, out: &m
         ..Found::default()
     };
     for path in &args.paths {
-        if let Err(error) = collect(path, 0, &mut found) {
+        if let Err(error) = collect(path, &mut found) {
             total.failed += 1;
             exit = exit.worst(failed(out, path, &error)?);
         }
@@ -292,29 +289,21 @@ async fn attach(
 }
 
 /// Adds a file, or the files of a folder in the order of their names.
-fn collect(path: &Path, depth: usize, sources: &mut Found) -> Result<(), ApiError> {
-    let meta = std::fs::metadata(path).map_err(|e| file_error("read", path, &e))?;
+fn collect(path: &Path, sources: &mut Found) -> Result<(), ApiError> {
+    let about = |path: &Path| std::fs::metadata(path).map_err(|e| file_error("read", path, &e));
+    let meta = about(path)?;
     if !meta.is_dir() {
+        return sources.add(path, meta.len(), true);
+    }
+    let (all, before) = (sources.files, sources.len());
+    for file in files_below(path, &|file| is_importable(file) || all && is_visible(file))? {
         if sources.len() >= MAX_FILES {
             return Err(ApiError::failed(format!("more than {MAX_FILES} files"))
                 .hint("import the folders one by one"));
         }
-        return sources.add(path, meta.len(), depth == 0);
+        sources.add(&file, about(&file)?.len(), false)?;
     }
-    let before = sources.len();
-    let mut inside: Vec<(PathBuf, bool)> = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.and_then(|e| known(&e))).collect())
-        .map_err(|e| file_error("read the folder", path, &e))?;
-    inside.sort();
-    for (inner, folder) in inside {
-        if folder && depth < MAX_FOLDER_DEPTH {
-            // An empty folder inside a folder is no mistake of the caller's.
-            collect(&inner, depth + 1, sources)?;
-        } else if !folder && (is_importable(&inner) || sources.files && is_visible(&inner)) {
-            collect(&inner, depth.max(1), sources)?;
-        }
-    }
-    if sources.len() == before && depth == 0 {
+    if sources.len() == before {
         let wanted = if sources.files {
             "file of a kind that is imported"
         } else {
@@ -328,22 +317,15 @@ fn collect(path: &Path, depth: usize, sources: &mut Found) -> Result<(), ApiErro
     Ok(())
 }
 
-/// A folder's entry and whether it is a folder itself; links to folders are not followed.
-fn known(entry: &std::fs::DirEntry) -> io::Result<(PathBuf, bool)> {
-    Ok((entry.path(), entry.file_type()?.is_dir()))
-}
-
 fn is_importable(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
-    name.is_some_and(|name| {
-        !name.starts_with('.') && ENDINGS.iter().any(|e| name.ends_with(e)) && path.is_file()
-    })
+    name.is_some_and(|name| !name.starts_with('.') && ENDINGS.iter().any(|e| name.ends_with(e)))
 }
 
 /// A file that is no system's own.
 fn is_visible(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
-    name.is_some_and(|name| !name.starts_with('.')) && path.is_file()
+    name.is_some_and(|name| !name.starts_with('.'))
 }
 
 /// Says what one file brought.
@@ -508,7 +490,7 @@ mod tests {
     fn a_folder_gives_its_fhir_files_in_order_and_no_others() {
         let folder = folder();
         let mut found = Found::default();
-        collect(folder.path(), 0, &mut found).unwrap();
+        collect(folder.path(), &mut found).unwrap();
         let names: Vec<_> = found
             .sources
             .iter()
@@ -516,7 +498,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["a.NDJSON", "b.json", "c.json.gz", "d.json"]);
         let empty = tempfile::tempdir().unwrap();
-        assert!(collect(empty.path(), 0, &mut found).is_err());
+        assert!(collect(empty.path(), &mut found).is_err());
         assert!(found.attachments.is_empty() && found.skipped == 0);
     }
 
@@ -529,12 +511,12 @@ mod tests {
             files: true,
             ..Found::default()
         };
-        collect(folder.path(), 0, &mut found).unwrap();
+        collect(folder.path(), &mut found).unwrap();
         assert_eq!(found.sources.len(), 4);
         assert_eq!(found.attachments, [folder.path().join("inner/scan")]);
         assert_eq!(found.skipped, 2);
         // What is named is not left out.
-        collect(&folder.path().join("notes.txt"), 0, &mut found).unwrap();
+        collect(&folder.path().join("notes.txt"), &mut found).unwrap();
         assert_eq!(found.attachments.len(), 2);
     }
 
@@ -543,7 +525,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("scan.json.dcm");
         std::fs::write(&path, dicom()).unwrap();
-        let error = collect(&path, 0, &mut Found::default()).unwrap_err();
+        let error = collect(&path, &mut Found::default()).unwrap_err();
         assert_eq!(error.kind, salus_api::ErrorKind::Usage);
         assert!(error.hint.unwrap().contains("--patient"));
     }
