@@ -206,9 +206,11 @@ async fn answer(
             let preview = attachments::preview(node, &who, asked).await?;
             Ok(Response::Preview(Box::new(preview)))
         }
-        Request::Pin { patient, pin } => attachments::pin(node, &who, patient, pin)
-            .await
-            .map(Response::Done),
+        Request::Pin { patient, pin } => {
+            may_open(node, &who).await?;
+            let said = attachments::pin(node, patient, pin).await?;
+            Ok(Response::Done(said))
+        }
         Request::Erase {
             patient,
             attachment,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::process::Clinic;
 
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -18,7 +18,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-fn contains(path: &Path, text: &str) -> bool {
+pub fn contains(path: &Path, text: &str) -> bool {
     let bytes = fs::read(path).unwrap();
     bytes
         .windows(text.len())

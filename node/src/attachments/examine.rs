@@ -37,7 +37,6 @@ pub async fn examine(node: &Arc<Node>, repair: bool) -> Result<Health, ApiError>
         return Ok(health);
     }
     let store = node.blobs.get(node).await?;
-    let own_hashes: BTreeSet<BlobHash> = own.iter().map(|(_, blob)| *blob).collect();
     let mut wrong = Vec::new();
     for blob in named {
         match store.presence(blob).await {
@@ -48,7 +47,7 @@ pub async fn examine(node: &Arc<Node>, repair: bool) -> Result<Health, ApiError>
                 }
                 Err(error) => return Err(blob_error(&error)),
             },
-            Ok(_) if own_hashes.contains(&blob) => wrong.push((blob, false)),
+            Ok(_) if own.contains(&blob) => wrong.push((blob, false)),
             Ok(_) => health.elsewhere += 1,
             Err(error) => return Err(blob_error(&error)),
         }

@@ -86,11 +86,6 @@ impl Blobs {
         Ok(store)
     }
 
-    /// The store, where it is open.
-    pub async fn if_open(&self) -> Option<BlobStore> {
-        self.store.lock().await.clone()
-    }
-
     /// Has at most so many bytes a second taken.
     pub fn limit(&self, bytes_per_s: Option<u64>) {
         self.limit.set(bytes_per_s);

@@ -536,7 +536,7 @@ impl Core {
         self.logs.naming(blob).copied().collect()
     }
 
-    /// Blobs that a record's entries name: the file's, and its preview's.
+    /// Blobs that a record's entries name and that are kept for it: the file's, and its preview's.
     pub fn blobs_of_log(
         &mut self,
         log: LogId,
@@ -546,7 +546,10 @@ impl Core {
             let content = blobs.first()?;
             Some((*content, blobs.get(1).copied()))
         });
-        Ok(named.take(MAX_NAMED_BLOBS).collect())
+        let mut named: Vec<_> = named.collect();
+        // What the log's summary has no room for would be collected again.
+        named.retain(|(content, _)| self.logs.naming(content).any(|of| *of == log));
+        Ok(named)
     }
 
     /// How long a record's blobs are, sealed; of none where the node is locked, and only entries' headers can be read.
@@ -584,20 +587,16 @@ impl Core {
         clinics.filter(|clinic| *clinic != self.me).collect()
     }
 
-    /// Blobs that this clinic itself attached, with the record of each: nobody else need have them.
-    pub fn own_blobs(&mut self) -> Result<Vec<(LogId, BlobHash)>, ApiError> {
-        let me = self.me;
-        let mut own = Vec::new();
+    /// Blobs that this clinic itself attached: nobody else need have them.
+    pub fn own_blobs(&mut self) -> Result<BTreeSet<BlobHash>, ApiError> {
+        let mut own = BTreeSet::new();
         for log in self.record_logs() {
-            self.log(log)?;
-            let Some(state) = self.logs.peek(&log) else {
-                continue;
-            };
+            let state = self.logs.state(log, &self.store, &self.rosters)?;
             for (entry, blobs) in state.blobs() {
                 let chain = state.entry_meta(entry).map(|meta| meta.chain);
                 let clinic = chain.and_then(|chain| self.rosters.clinic_of(chain));
-                if clinic == Some(me) {
-                    own.extend(blobs.iter().map(|blob| (log, *blob)));
+                if clinic == Some(self.me) {
+                    own.extend(blobs);
                 }
             }
         }

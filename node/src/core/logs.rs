@@ -222,11 +222,6 @@ impl LogBook {
         Ok(state)
     }
 
-    /// The state of a log that is open.
-    pub fn peek(&self, log: &LogId) -> Option<&LogState> {
-        self.open.peek(log)
-    }
-
     /// Hands over the state of a log that is kept elsewhere: a roster's.
     pub fn take(&mut self, log: LogId, store: &Store) -> Result<LogState, ApiError> {
         self.state(log, store, &Rosters::default())?;
