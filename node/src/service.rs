@@ -293,18 +293,24 @@ async fn list_attachments(
     Ok(Response::Attachments(views))
 }
 
-/// Destroys a file: its entry first, so that everybody hears of it; then the bytes that no record names any more.
+/// Destroys a file, or a record: its entry first, so that everybody hears of it; then the bytes that no record names any more.
 async fn erase(
     node: &Arc<Node>,
     who: Staff,
     patient: String,
-    attachment: String,
+    attachment: Option<String>,
     reason: String,
 ) -> Result<Response, ApiError> {
     let said = node
-        .with_core(move |core| {
-            let log = core.patient(&patient)?;
-            core.erase(&who, log, &attachment, &reason)
+        .with_core(move |core| match attachment {
+            Some(attachment) => {
+                let log = core.patient(&patient)?;
+                core.erase_file(&who, log, &attachment, &reason)
+            }
+            None => {
+                let log = core.patient_or_erased(&patient)?;
+                core.erase_record(&who, log, &reason)
+            }
         })
         .await?;
     attachments::collect(node).await?;
@@ -374,7 +380,7 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             Ok(Response::Done("the note is written".into()))
         }
         Request::PatientHistory { patient } => {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             core.log_look(who, log, "history shown")?;
             core.history(log, size(MAX_AUDIT_ROWS), true)
                 .map(Response::Audit)
@@ -439,7 +445,7 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             )))
         }
         Request::Revoke { patient, clinic } => {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             let clinic = core.find_clinic(&clinic)?;
             let name = core.clinic_name(clinic);
             let what = format!(
@@ -449,7 +455,7 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
                 .map(|changed| done(changed, &what))
         }
         Request::AuditAccesses { patient } => {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             let open = core.may_view(who);
             if open {
                 core.log_look(who, log, "accesses shown")?;
@@ -462,7 +468,9 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             entry,
             since,
         } => {
-            let log = patient.map(|text| core.patient(&text)).transpose()?;
+            let log = patient
+                .map(|text| core.patient_or_erased(&text))
+                .transpose()?;
             core.prove(log, entry.as_deref(), since.as_deref())
                 .map(Response::Proof)
         }
@@ -522,14 +530,14 @@ fn simple(core: &mut Core, who: &Staff, request: Request) -> Result<Response, Ap
             Ok(Response::Exported(export(core, who, &view, format)))
         }
         Request::Grants { patient } => {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             core.grants(log).map(Response::Grants)
         }
         Request::AuditLog {
             patient: Some(patient),
             limit,
         } => {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             // An auditor reads the log, not the record: headers, without what is sealed.
             let open = core.may_view(who);
             if open {
@@ -778,7 +786,7 @@ async fn verify(
 ) -> Result<Response, ApiError> {
     if let Some(patient) = patient {
         return core(node, move |core| {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             core.verify_record(log).map(Response::Verified)
         })
         .await;

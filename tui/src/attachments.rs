@@ -394,7 +394,7 @@ fn a_file_is_erased_with_a_reason_and_kept_files_are_kept() {
     s.press("<esc><enter>");
     let erase = Request::Erase {
         patient: patients()[0].id.clone(),
-        attachment: id(1),
+        attachment: Some(id(1)),
         reason: "wrong room".into(),
     };
     assert_eq!(s.node.written, [erase]);

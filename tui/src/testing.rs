@@ -240,7 +240,7 @@ impl FakeNode {
                 ..
             } => {
                 for file in &mut self.record.attachments {
-                    if file.id == *attachment {
+                    if Some(&file.id) == attachment.as_ref() {
                         file.erased = Some(reason.clone());
                         file.available = false;
                     }

@@ -347,12 +347,12 @@ pub enum Request {
         /// Whether to keep them.
         pin: bool,
     },
-    /// Destroys a file of a record, here and at every clinic that the entry reaches. → `Done`
+    /// Destroys a file of a record, or the record, here and at every clinic that the entry reaches. → `Done`
     Erase {
-        /// Whose.
+        /// Whose; of a record that was erased before, its id.
         patient: String,
-        /// The attachment's id, its beginning, or its name.
-        attachment: String,
+        /// The attachment's id, its beginning, or its name; none for the whole record.
+        attachment: Option<String>,
         /// Why; readable by whoever may hold the log.
         reason: String,
     },

@@ -113,9 +113,9 @@ pub enum Control {
         /// Why, in a line for people.
         reason: String,
     },
-    /// Authorises everyone to destroy what attach entries said and brought.
+    /// Authorises everyone to destroy what attach entries said and brought, or all that was ever sealed in the record.
     Erase {
-        /// At least one attach entry, ascending.
+        /// Attach entries, ascending; none for the whole record.
         entries: Vec<EntryHash>,
         /// Why, in a line for people. It is in the clear: whoever may hold the log reads it.
         reason: String,
@@ -302,8 +302,12 @@ impl Control {
             }
             Kind::Quarantine => {
                 r.array(2)?;
+                let entries = read_named(&mut r, MAX_QUARANTINED)?;
+                if entries.is_empty() {
+                    return Err(DecodeError::Impossible("named entries"));
+                }
                 Control::Quarantine {
-                    entries: read_named(&mut r, MAX_QUARANTINED)?,
+                    entries,
                     reason: read_reason(&mut r)?,
                 }
             }
@@ -357,7 +361,7 @@ fn read_roles(r: &mut Reader<'_>) -> Result<Vec<Role>, DecodeError> {
 
 fn read_named(r: &mut Reader<'_>, max: usize) -> Result<Vec<EntryHash>, DecodeError> {
     let entries = r.list(max, |r| r.array_of().map(EntryHash::from_bytes))?;
-    if entries.is_empty() || !entries.is_sorted_by(|a, b| a < b) {
+    if !entries.is_sorted_by(|a, b| a < b) {
         return Err(DecodeError::Impossible("named entries"));
     }
     Ok(entries)

@@ -323,7 +323,7 @@ impl LogState {
                 }
             }
             (Kind::Erase, Some(Control::Erase { entries, .. })) => {
-                // Home erases whatever is in the record, others what they attached themselves.
+                // Home erases whatever is in the record and the record itself, others what they attached.
                 let may_erase = |hash: &EntryHash| {
                     let meta = self.entry_meta(hash);
                     meta.is_some_and(|meta| {
@@ -333,7 +333,9 @@ impl LogState {
                     })
                 };
                 let erasures = &mut rights.erasures.iter().map(|other| other.at);
-                if !entries.iter().all(may_erase) {
+                if entries.is_empty() && right != Right::Home {
+                    Err(Refusal::Right)
+                } else if !entries.iter().all(may_erase) {
                     Err(Refusal::Unknown)
                 } else if known(erasures) >= MAX_ERASURES {
                     Err(Refusal::TooManyControls)

@@ -271,7 +271,7 @@ impl Role {
         matches!(self, Role::Physician | Role::Registrar | Role::Admin)
     }
 
-    /// Whether the role covers destroying attachments.
+    /// Whether the role covers destroying attachments and records.
     pub const fn may_erase(self) -> bool {
         matches!(self, Role::Physician | Role::Admin)
     }

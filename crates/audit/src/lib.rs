@@ -70,6 +70,7 @@ mod control;
 mod cuts;
 mod draft;
 mod entry;
+mod erasures;
 mod fold;
 mod header;
 mod heights;
@@ -115,6 +116,7 @@ pub use control::{
 };
 pub use draft::{Draft, DraftError, Position};
 pub use entry::{ACTOR_DOMAIN, CHAIN_DOMAIN, Entry, MAX_ENTRY_BYTES};
+pub use erasures::Erasure;
 pub use header::{
     HEADER_VERSION, Header, MAX_AUTHORITY, MAX_BLOBS, MAX_HEADER_BYTES, MAX_PARENTS,
     MAX_PAYLOAD_BYTES, MAX_TIME_MS,
@@ -139,8 +141,8 @@ pub use portable::{
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use prover::{Proven, Prover};
 pub use rights::{
-    EpochState, Erasure, GrantState, MAX_EPOCHS, MAX_ERASURES, MAX_GRANTS, MAX_HOME_GRANTS,
-    MAX_QUARANTINES, MAX_REVOCATIONS,
+    EpochState, GrantState, MAX_EPOCHS, MAX_ERASURES, MAX_GRANTS, MAX_HOME_GRANTS, MAX_QUARANTINES,
+    MAX_REVOCATIONS,
 };
 pub use roster::{Incarnation, MAX_RETIREMENTS, Roster, StaffMember};
 pub use rosters::Rosters;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::{Meta, Past, Tick};
+use crate::erasures::Erasure;
 use crate::id::{ChainId, ClinicId, EntryHash};
 use crate::kind::Right;
 
@@ -103,18 +104,6 @@ pub(crate) fn first_cut(cuts: &[(ChainId, u64)], chain: ChainId) -> u64 {
 #[derive(Debug, Clone)]
 pub(crate) struct Quarantine {
     pub(crate) entries: Vec<EntryHash>,
-    pub(crate) at: Tick,
-}
-
-/// One erasure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Erasure {
-    /// The attach entries that it names, ascending.
-    pub entries: Vec<EntryHash>,
-    /// Why.
-    pub reason: String,
-    /// The entry that erases.
-    pub entry: EntryHash,
     pub(crate) at: Tick,
 }
 

@@ -10,7 +10,7 @@ use crate::heights::{Heights, digest};
 use crate::id::{ActorId, BlobHash, ChainId, ClinicId, EntryHash, LogId};
 use crate::kind::Right;
 use crate::lines::{Fork, Line, Lines};
-use crate::rights::{EpochState, Erasure, GrantState, Rights};
+use crate::rights::{EpochState, GrantState, Rights};
 use crate::roster::Roster;
 use crate::rosters::Rosters;
 use crate::standing::Outcome;
@@ -304,55 +304,18 @@ impl LogState {
         &self.unplaced
     }
 
-    /// The blobs that attach entries name and that no erasure took away, whether the entries count or not: each entry with the blob
-    /// of its file and then, where there is one, that of its preview.
-    pub fn blobs(&self) -> impl Iterator<Item = (&EntryHash, &[BlobHash])> {
-        let erased: BTreeSet<EntryHash> = self.erasures().collect();
-        let named = self.blobs.iter().map(|(entry, blobs)| (entry, &**blobs));
-        named.filter(move |(entry, _)| !erased.contains(*entry))
-    }
-
     /// The blobs of one entry, erased or not.
     pub fn blobs_of(&self, entry: &EntryHash) -> &[BlobHash] {
         self.blobs.get(entry).map_or(&[], |blobs| &**blobs)
     }
 
-    /// Whether an erasure that is held names this attach entry, whether that one counts or not: then it may be without its payload.
-    pub fn is_named_by_erasure(&self, entry: &EntryHash) -> bool {
-        let mut erasures = self
-            .rights()
-            .into_iter()
-            .flat_map(|rights| &rights.erasures);
-        erasures.any(|erasure| erasure.entries.binary_search(entry).is_ok())
+    /// What attach entries name, erased or not.
+    pub(crate) fn all_blobs(&self) -> impl Iterator<Item = (&EntryHash, &[BlobHash])> {
+        self.blobs.iter().map(|(entry, blobs)| (entry, &**blobs))
     }
 
-    /// What the erasure of this entry names, if it is one that counts.
-    pub fn erasure_of(&self, entry: &EntryHash) -> Option<&Erasure> {
-        let mut erasures = self.rights()?.erasures.iter();
-        erasures.find(|erasure| erasure.entry == *entry && !self.outcome.is_void(entry))
-    }
-
-    /// The erasures that count, in the order in which they were accepted here.
-    pub fn counting_erasures(&self) -> impl Iterator<Item = &Erasure> {
-        let erasures = self
-            .rights()
-            .into_iter()
-            .flat_map(|rights| &rights.erasures);
-        erasures.filter(|erasure| !self.outcome.is_void(&erasure.entry))
-    }
-
-    /// The attach entries that erasures which count name.
-    pub fn erasures(&self) -> impl Iterator<Item = EntryHash> {
-        let erasures = self.counting_erasures();
-        erasures.flat_map(|erasure| erasure.entries.iter().copied())
-    }
-
-    /// The erasure that counts and names this attach entry, the first one held where there are several.
-    pub fn erased(&self, entry: &EntryHash) -> Option<&Erasure> {
-        let mut erasures = self.rights()?.erasures.iter();
-        erasures.find(|erasure| {
-            erasure.entries.binary_search(entry).is_ok() && !self.outcome.is_void(&erasure.entry)
-        })
+    pub(crate) fn is_void(&self, entry: &EntryHash) -> bool {
+        self.outcome.is_void(entry)
     }
 
     pub(crate) fn rights(&self) -> Option<&Rights> {

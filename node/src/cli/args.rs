@@ -133,11 +133,13 @@ pub enum Command {
     Attachments(AttachmentsArgs),
     /// Write a file of a record to disk, in the clear; it is brought from another clinic where it is not here
     Fetch(FetchArgs),
-    /// Destroy a file of a record, here and wherever the entry reaches
+    /// Destroy a file of a record, or the whole record, here and wherever the entry reaches
     #[command(
-        after_help = "Example:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n\
-        What the file was, its key and its bytes are destroyed at every clinic that syncs; that there was a file, who attached it\n\
-        and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before."
+        after_help = "Examples:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n  \
+        salus erase 7224e8 --reason \"the patient asked for it\"      the whole record\n\
+        What was said, its keys and the bytes of files are destroyed at every clinic that syncs; that there was something, who wrote it\n\
+        and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before.\n\
+        Of a whole record this asks first; --yes answers. Only its home clinic erases a record."
     )]
     Erase(EraseArgs),
     /// Export a record
@@ -494,12 +496,12 @@ pub struct FetchArgs {
 /// `salus erase`.
 #[derive(Debug, Args)]
 pub struct EraseArgs {
-    /// Whose file
+    /// Whose
     #[command(flatten)]
     pub patient: PatientArg,
-    /// Which: its id, the beginning of it, or its name
+    /// Which file: its id, the beginning of it, or its name [otherwise the whole record]
     #[arg(value_name = "ATTACHMENT")]
-    pub attachment: String,
+    pub attachment: Option<String>,
     /// Why; whoever may hold the record's log reads it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,

@@ -13,7 +13,7 @@ use super::exit::{Outcome, Stop, file_error};
 use super::output::Out;
 use super::secrets;
 use super::session::{Caller, Desk};
-use super::{attach, classify, files, import, items, proof, render, sync, time};
+use super::{attach, classify, erase, files, import, items, proof, render, sync, time};
 
 /// Longest note that is read from standard input, bytes; what one change of a record may hold.
 const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -48,6 +48,7 @@ pub async fn run(
         Command::Attach(args) => attach::attach(args, &caller, desk, out).await,
         Command::Fetch(args) => attach::fetch(args, &caller, desk, out).await,
         Command::Sync(args) => sync::sync(args, &caller, out).await,
+        Command::Erase(args) => erase::record(args, &caller, desk, out).await,
         Command::Export(args) => files::export(args, &caller, desk.global, desk.around, out).await,
         Command::Staff(staff) => {
             let request = self::staff(staff, desk).await?;
@@ -140,7 +141,7 @@ pub fn request(command: &Command) -> Result<Option<Request>, ApiError> {
         Command::Attachments(args) => Request::Attachments {
             patient: args.patient.patient.clone(),
         },
-        Command::Erase(args) => Request::Erase {
+        Command::Erase(args) if args.attachment.is_some() => Request::Erase {
             patient: args.patient.patient.clone(),
             attachment: args.attachment.clone(),
             reason: args.reason.clone(),

@@ -12,6 +12,7 @@ mod attach;
 mod classify;
 mod codes;
 mod commands;
+mod erase;
 mod exit;
 #[cfg(test)]
 mod fake;

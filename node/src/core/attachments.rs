@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use salus_api::{ApiError, AttachmentView, ErrorKind};
 use salus_audit::{
-    Attachment, BlobHash, Body, ClinicId, Control, Encoding, EntryHash, Kind, LogId, Meta, Right,
-    Role, Scope,
+    Attachment, BlobHash, Body, ClinicId, Encoding, EntryHash, Kind, LogId, Meta, Right, Role,
+    Scope,
 };
 use salus_vault::sealed_blob_len;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::erasures::VAIN_ERASURE;
 use super::logs::MAX_NAMED_BLOBS;
-use super::{Core, Said, Staff, failure, rights};
+use super::{Core, Said, Staff, failure};
 
 /// The setting that names the records whose files are kept here in full: their ids, one after the other.
 const META_PINNED: &str = "pinned";
@@ -220,7 +221,7 @@ impl Core {
     pub fn attached(&mut self, log: LogId) -> Result<Vec<Attached>, ApiError> {
         let state = self.log(log)?;
         let erased: BTreeMap<EntryHash, &str> = state
-            .counting_erasures()
+            .erasures()
             .flat_map(|erasure| {
                 let entries = erasure.entries.iter();
                 entries.map(|entry| (*entry, erasure.reason.as_str()))
@@ -263,10 +264,9 @@ impl Core {
             },
         };
         let Some(entry) = entry else { return Ok(None) };
-        if entry.payload().is_none() && self.log(log)?.is_named_by_erasure(&meta.hash) {
+        if entry.payload().is_none() && self.log(log)?.may_be_bare(&meta.hash, meta.kind) {
             return Ok(Some(What::Erased {
-                reason: "by an erasure that counts no more; another clinic may still have it"
-                    .into(),
+                reason: VAIN_ERASURE.into(),
             }));
         }
         let blobs = &entry.header().blobs;
@@ -465,58 +465,6 @@ impl Core {
         Ok(())
     }
 
-    /// Destroys a file for everyone: its entry's payload goes with the next commit, its blobs are named no more.
-    pub fn erase(
-        &mut self,
-        who: &Staff,
-        log: LogId,
-        text: &str,
-        reason: &str,
-    ) -> Result<String, ApiError> {
-        let file = self.attachment(log, text)?;
-        let reason = rights::reason(reason)?;
-        if matches!(file.what, What::Erased { .. }) {
-            return Ok("nothing to change: the file is erased already".to_owned());
-        }
-        if matches!(file.what, What::Inline { .. }) {
-            return Err(ApiError::usage(format!(
-                "{} is the source of an import: the record's items came from it",
-                file.id()
-            ))
-            .hint("correct the items themselves; files that were attached can be erased"));
-        }
-        let (me, chain) = (self.me, self.chain_id());
-        let right = self.log(log)?.right_of(me);
-        let mut roles = Role::ALL.iter().filter(|role| role.may_erase());
-        if !roles.any(|role| self.has_role(who, *role)) {
-            return Err(
-                ApiError::refused("not permitted: this role erases no files")
-                    .hint("a physician or an administrator does"),
-            );
-        }
-        let own = file.meta.chain == chain && right.is_some_and(|right| right >= Right::Write);
-        if right != Some(Right::Home) && !own {
-            return Err(ApiError::refused(format!(
-                "not permitted: {} was attached elsewhere, or in another life of this clinic, which is not the record's home",
-                file.id()
-            ))
-            .hint("ask the record's home clinic (`salus grants PATIENT` shows it), or who attached it"));
-        }
-        let control = Control::Erase {
-            entries: vec![file.meta.hash],
-            reason,
-        };
-        self.transact(|core, pending| {
-            core.append(pending, &who.key, log, None, Said::Clear(&control))?;
-            pending.batch.detach.push(file.meta.hash);
-            core.refresh(log, pending)
-        })?;
-        Ok(format!(
-            "erased {} here; every clinic that this reaches erases it, too",
-            file.id()
-        ))
-    }
-
     /// Whether a clinic may have a blob: some record that it may hold names it. Whose record the blob belongs to is in the blob itself.
     pub fn logs_naming_for(&self, peer: ClinicId, blob: &BlobHash) -> Vec<LogId> {
         let may_hold = |log: &&LogId| {
@@ -606,7 +554,8 @@ impl Core {
     /// Blobs of a record that erasures took and that no record names: they are to go.
     pub fn erased_blobs(&mut self, log: LogId) -> Result<Vec<BlobHash>, ApiError> {
         let state = self.log(log)?;
-        let blobs = state.erasures().flat_map(|entry| state.blobs_of(&entry));
+        let erased = state.erased_entries();
+        let blobs = erased.iter().flat_map(|entry| state.blobs_of(entry));
         let mut blobs: Vec<BlobHash> = blobs.copied().collect();
         blobs.retain(|blob| self.logs.naming(blob).next().is_none());
         Ok(blobs)

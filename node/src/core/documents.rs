@@ -244,10 +244,13 @@ impl Core {
             ))
         };
         let epoch = header.epoch.ok_or_else(|| damaged("names no epoch"))?;
+        let vainly_erased =
+            entry.payload().is_none() && self.log(log)?.may_be_bare(&entry.hash(), header.kind);
         let key = self.epoch_key(log, epoch)?;
-        let payload = entry
-            .payload()
-            .ok_or_else(|| damaged("its payload is not held"))?;
+        let payload = entry.payload().ok_or_else(|| match vainly_erased {
+            true => damaged(&format!("it was erased {}", super::erasures::VAIN_ERASURE)),
+            false => damaged("its payload is not held"),
+        })?;
         let body = open_payload(&key, &header.aad(), payload)
             .map_err(|_| damaged("its payload does not open"))?;
         Body::decode(header.kind, &body).map_err(|_| damaged("its body cannot be read"))
@@ -255,7 +258,7 @@ impl Core {
 
     /// The document of a record: every entry of its log that counts.
     pub(super) fn document(&mut self, log: LogId) -> Result<&mut Document, ApiError> {
-        self.log(log)?;
+        self.refuse_erased(log)?;
         let cached = self.opened()?.documents.pop(&log);
         let mut document = match cached {
             Some(document) => document,
@@ -483,6 +486,10 @@ impl Core {
 
     /// Brings a record's index row, and its snapshot where it has become old, into a pending commit.
     pub(super) fn refresh(&mut self, log: LogId, pending: &mut Pending) -> Result<(), ApiError> {
+        if self.log(log)?.record_erased().is_some() {
+            self.forget_record(log, pending);
+            return Ok(());
+        }
         let links = self.links_of(log)?;
         let images = self.images_of(log, Some(&*pending))?;
         let document = self.document(log)?;

@@ -14,6 +14,12 @@ pub(super) const MAX_PAST_KEYS: usize = 64;
 impl Core {
     /// The newest epoch of a record that this clinic has a key of, and the key.
     pub(crate) fn newest_key(&mut self, log: LogId) -> Result<(EntryHash, EpochKey), ApiError> {
+        self.refuse_erased(log)?;
+        self.current_key(log)
+    }
+
+    /// The same, of a record that was erased as well: looks at its log are still logged, its clinics revoked.
+    pub(super) fn current_key(&mut self, log: LogId) -> Result<(EntryHash, EpochKey), ApiError> {
         self.opened()?;
         let epochs: Vec<EntryHash> = self.log(log)?.epochs().map(|epoch| epoch.id).collect();
         for epoch in epochs.into_iter().rev() {

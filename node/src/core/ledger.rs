@@ -144,8 +144,7 @@ fn failed(error: &ApiError) -> LedgerError {
     LedgerError::new(error.message.clone())
 }
 
-/// The entries whose signatures and payloads hold, in their order, without those that say nothing for want of a payload: only what an attach
-/// entry said can have been destroyed, and a peer that leaves out more hides it; verified on both cores where they are many.
+/// The entries whose signatures and payloads hold, in their order; verified on both cores where they are many.
 fn verified(entries: Vec<Entry>) -> Vec<Entry> {
     let outcomes = if entries.len() < PARALLEL_FROM {
         verify_signatures(&entries)
@@ -165,10 +164,6 @@ fn verified(entries: Vec<Entry>) -> Vec<Entry> {
         .into_iter()
         .zip(outcomes)
         .filter_map(|(entry, outcome)| outcome.is_ok().then_some(entry))
-        .filter(|entry| {
-            let kind = entry.header().kind;
-            entry.payload().is_some() || kind.is_clear() || kind == Kind::Attach
-        })
         .collect()
 }
 
@@ -306,9 +301,8 @@ impl Core {
                 }
                 Ok(Verdict::Duplicate) => {
                     committed.duplicate += 1;
-                    // What it said is missing here if an erasure took it that counts no more.
-                    if entry.header().kind == Kind::Attach && self.lacks_payload(&entry) {
-                        pending.keep(self.line_of(log, &entry), entry);
+                    if self.lacks_payload(&entry) {
+                        self.say_again(entry, &mut pending);
                     }
                 }
                 Ok(Verdict::Pending { missing }) => {
@@ -355,7 +349,6 @@ impl Core {
             return Err(error);
         }
         self.set_unproven_aside(&mut pending, &mut committed);
-        self.destroy_erased(&mut pending);
         self.judge_again_after(&ended, &mut pending);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
@@ -390,7 +383,7 @@ impl Core {
     }
 
     /// Where an entry that was just admitted is kept.
-    fn line_of(&mut self, log: LogId, entry: &Entry) -> ChainId {
+    pub(super) fn line_of(&mut self, log: LogId, entry: &Entry) -> ChainId {
         let chain = entry.header().chain;
         self.log(log)
             .ok()
@@ -458,98 +451,21 @@ impl Core {
     }
 
     /// What was set aside for the logs of these entries, and then the entries.
-    fn with_unproven(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+    pub(super) fn with_unproven(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let logs: BTreeSet<LogId> = entries.iter().map(|entry| entry.header().log).collect();
         let mut all = Vec::with_capacity(entries.len());
         for log in &logs {
             all.extend(self.unproven.remove(log).unwrap_or_default());
         }
         all.extend(entries);
-        // Who left a payload out must not keep anybody from bringing it.
-        let whole: BTreeSet<EntryHash> = all
+        // Who left a payload out must not keep anybody from bringing it, nor fill the room by saying it over and over.
+        let mut whole: BTreeSet<EntryHash> = all
             .iter()
             .filter(|entry| entry.payload().is_some())
             .map(Entry::hash)
             .collect();
-        all.retain(|entry| entry.payload().is_some() || !whole.contains(&entry.hash()));
+        all.retain(|entry| entry.payload().is_some() || whole.insert(entry.hash()));
         all
-    }
-
-    /// What was set aside for the logs of these entries and the entries themselves; apart from the rest attach entries without their
-    /// payloads that nothing among them, or held here, says were erased.
-    fn part_bare(&mut self, entries: Vec<Entry>) -> (Vec<Entry>, Vec<Entry>) {
-        let all = self.with_unproven(entries);
-        let mut erased: BTreeSet<EntryHash> = BTreeSet::new();
-        for entry in all.iter().filter(|e| e.header().kind == Kind::Erase) {
-            let control = Control::decode(Kind::Erase, entry.payload().unwrap_or_default());
-            if let Ok(Control::Erase { entries, .. }) = control {
-                erased.extend(entries);
-            }
-        }
-        all.into_iter().partition(|entry| {
-            let hash = entry.hash();
-            entry.header().kind == Kind::Attach
-                && entry.payload().is_none()
-                && !erased.contains(&hash)
-                && self
-                    .log(entry.header().log)
-                    .is_ok_and(|state| state.entry_meta(&hash).is_none())
-        })
-    }
-
-    /// Sets attach entries without their payloads aside until the erasure comes that took them, with what builds on them.
-    fn set_bare_aside(
-        &mut self,
-        bare: Vec<Entry>,
-        waiting: &mut BTreeMap<EntryHash, Vec<Entry>>,
-        committed: &mut Committed,
-    ) {
-        if bare.is_empty() {
-            return;
-        }
-        let logs: BTreeSet<LogId> = bare.iter().map(|entry| entry.header().log).collect();
-        let building = waiting
-            .values_mut()
-            .flat_map(|entries| entries.extract_if(.., |entry| logs.contains(&entry.header().log)));
-        for entry in bare.into_iter().chain(building) {
-            committed.pending += 1;
-            let log = entry.header().log;
-            self.unproven.entry(log).or_default().push(entry);
-        }
-        waiting.retain(|_, entries| !entries.is_empty());
-        committed.waiting.extend(logs);
-        self.bound_unproven();
-    }
-
-    /// Whether this attach entry is held without its payload, though no erasure that counts took it.
-    fn lacks_payload(&mut self, entry: &Entry) -> bool {
-        let (log, hash) = (entry.header().log, entry.hash());
-        entry.payload().is_some()
-            && self.log(log).is_ok_and(|state| {
-                state.is_named_by_erasure(&hash) && state.erased(&hash).is_none()
-            })
-    }
-
-    /// Has the payloads of attachments destroyed that erasures name, where this transaction brings either.
-    fn destroy_erased(&mut self, pending: &mut Pending) {
-        let entries = pending.batch.entries.iter();
-        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
-        let concerned: Vec<(LogId, EntryHash, Kind)> = entries
-            .map(|entry| (entry.header().log, entry.hash(), entry.header().kind))
-            .filter(|(.., kind)| matches!(kind, Kind::Attach | Kind::Erase))
-            .collect();
-        for (log, entry, kind) in concerned {
-            let Ok(state) = self.log(log) else { continue };
-            let detach = &mut pending.batch.detach;
-            match kind {
-                Kind::Attach if state.erased(&entry).is_some() => detach.push(entry),
-                Kind::Erase => {
-                    let erasure = state.erasure_of(&entry);
-                    detach.extend(erasure.iter().flat_map(|erasure| &erasure.entries));
-                }
-                _ => {}
-            }
-        }
     }
 
     /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
@@ -593,23 +509,8 @@ impl Core {
         self.bound_unproven();
     }
 
-    /// The logs of which this transaction has an attach entry without its payload that no erasure names.
-    fn without_erasure(&mut self, pending: &Pending) -> BTreeSet<LogId> {
-        let entries = pending.batch.entries.iter();
-        let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
-        let bare: Vec<(LogId, EntryHash)> = entries
-            .filter(|entry| entry.header().kind == Kind::Attach && entry.payload().is_none())
-            .map(|entry| (entry.header().log, entry.hash()))
-            .collect();
-        let unnamed = bare.into_iter().filter(|(log, entry)| {
-            let state = self.log(*log);
-            !state.is_ok_and(|state| state.is_named_by_erasure(entry))
-        });
-        unnamed.map(|(log, _)| log).collect()
-    }
-
     /// Drops the largest of what is set aside until the rest is within its bound; it comes again.
-    fn bound_unproven(&mut self) {
+    pub(super) fn bound_unproven(&mut self) {
         let bytes = |entries: &Vec<Entry>| entries.iter().map(Entry::encoded_len).sum::<usize>();
         while self.unproven.values().map(bytes).sum::<usize>() > MAX_UNPROVEN_BYTES {
             let largest = self
@@ -653,7 +554,7 @@ impl Core {
                 }
                 // Whoever may hold it is judged again, too.
                 pending.touched.insert(log);
-                let readable = core.newest_key(log).is_ok();
+                let readable = core.current_key(log).is_ok();
                 if !readable {
                     // A custodian's copy: nothing to show, nothing to index.
                     pending.batch.clean.push(log);

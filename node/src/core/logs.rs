@@ -122,6 +122,8 @@ pub struct LogBook {
     summaries: BTreeMap<LogId, LogSummary>,
     /// Which logs name a blob.
     named: BTreeMap<BlobHash, BTreeSet<LogId>>,
+    /// How many payloads of a log are known to be destroyed; none where it was not looked at since the start.
+    destroyed: BTreeMap<LogId, usize>,
     open: LruCache<LogId, LogState>,
 }
 
@@ -131,6 +133,7 @@ impl LogBook {
         Self {
             summaries: BTreeMap::new(),
             named: BTreeMap::new(),
+            destroyed: BTreeMap::new(),
             open: LruCache::unbounded(),
         }
     }
@@ -175,6 +178,16 @@ impl LogBook {
             }
         }
         self.summaries.insert(log, summary);
+    }
+
+    /// How many payloads of a log are known to be destroyed because erasures took them.
+    pub fn destroyed(&self, log: &LogId) -> usize {
+        self.destroyed.get(log).copied().unwrap_or_default()
+    }
+
+    /// Says so, after it was committed.
+    pub fn set_destroyed(&mut self, log: LogId, payloads: usize) {
+        self.destroyed.insert(log, payloads);
     }
 
     /// The logs that name a blob.

@@ -11,6 +11,7 @@ mod attachments;
 mod conflicts;
 mod documents;
 mod edits;
+mod erasures;
 pub mod failure;
 mod images;
 mod import;
@@ -376,6 +377,7 @@ impl Core {
 
     /// Stores a transaction durably, then makes it known.
     pub(crate) fn commit(&mut self, mut pending: Pending) -> Result<(), ApiError> {
+        let destroyed = self.destroy_erased(&mut pending);
         let summaries = match self.changed_summaries(&pending.touched) {
             Ok(summaries) => summaries,
             Err(error) => {
@@ -398,6 +400,9 @@ impl Core {
         self.tree = pending.tree;
         self.entries += count;
         self.version += 1;
+        for (log, payloads) in destroyed {
+            self.logs.set_destroyed(log, payloads);
+        }
         for (log, summary) in summaries {
             let changed = self.changed(log, &summary);
             self.logs.set_summary(log, summary);

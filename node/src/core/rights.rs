@@ -113,7 +113,7 @@ impl Core {
         who: &Staff,
         log: LogId,
     ) -> Result<(), ApiError> {
-        let (previous, previous_key) = self.newest_key(log)?;
+        let (previous, previous_key) = self.current_key(log)?;
         let key = EpochKey::generate();
         let rotate = Control::Rotate {
             commitment: key.commitment(),

@@ -162,7 +162,7 @@ impl Core {
         log: LogId,
         purpose: &str,
     ) -> Result<(), ApiError> {
-        let (epoch, key) = self.newest_key(log)?;
+        let (epoch, key) = self.current_key(log)?;
         let body = Body::View {
             purpose: purpose.to_owned(),
         };
@@ -318,8 +318,12 @@ impl Core {
         let Some(entry) = entry else {
             return Ok(vec!["payload is not held".into()]);
         };
-        if meta.kind == Kind::Attach && entry.payload().is_none() {
-            return Ok(vec!["a file, erased since".into()]);
+        if !meta.kind.is_clear() && entry.payload().is_none() {
+            let what = match meta.kind {
+                Kind::Attach => "a file, erased since",
+                _ => "erased since",
+            };
+            return Ok(vec![what.into()]);
         }
         if !meta.kind.is_clear() {
             return Ok(match self.open_body(log, &entry) {
@@ -379,6 +383,7 @@ impl Core {
             }
             Control::Erase { entries, reason } => {
                 let files = match entries.len() {
+                    0 => "the whole record".to_owned(),
                     1 => "a file".to_owned(),
                     n => format!("{n} files"),
                 };

@@ -111,7 +111,7 @@ pub(super) async fn travel(
     )?;
     a.ask(Request::Erase {
         patient: patient.to_owned(),
-        attachment: "referral.txt".into(),
+        attachment: Some("referral.txt".into()),
         reason: "of another patient".into(),
     })
     .await?;

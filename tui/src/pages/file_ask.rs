@@ -61,7 +61,7 @@ impl Asked {
             Self::Erase(reason) => {
                 return Request::Erase {
                     patient,
-                    attachment,
+                    attachment: Some(attachment),
                     reason: reason.clone(),
                 };
             }

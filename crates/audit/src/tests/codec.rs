@@ -110,7 +110,7 @@ fn any_control() -> impl Strategy<Value = Control> {
             Control::Quarantine { entries, reason }
         }),
         (hashes(5), name()).prop_map(|(mut entries, reason)| {
-            entries.push(EntryHash::from_bytes([0xff; 32]));
+            entries.sort();
             Control::Erase { entries, reason }
         }),
     ]

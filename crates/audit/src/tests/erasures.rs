@@ -85,17 +85,17 @@ fn home_erases_what_others_attached_and_others_only_what_is_theirs() {
     assert_eq!(w.refused(&entry), Refusal::Unknown);
     let entry = w.hill.control(&w.state, &bo, &erase(&[theirs.hash()]));
     w.accept(entry.clone());
-    let erasure = w.state.erased(&theirs.hash()).unwrap();
+    let erasure = w.state.erased(&theirs.hash(), Kind::Attach).unwrap();
     assert_eq!(
         (erasure.entry, erasure.reason.as_str()),
         (entry.hash(), "of another patient")
     );
-    assert_eq!(w.state.erased(&ours.hash()), None);
+    assert_eq!(w.state.erased(&ours.hash(), Kind::Attach), None);
     let ada = w.ada.clone();
     let both = erase(&[ours.hash(), theirs.hash()]);
     let entry = w.harbour.control(&w.state, &ada, &both);
     w.accept(entry);
-    assert!(w.state.erased(&ours.hash()).is_some());
+    assert!(w.state.erased(&ours.hash(), Kind::Attach).is_some());
     assert!(named(&w.state).is_empty());
     assert_eq!(w.state.blobs_of(&ours.hash()), [CONTENT, PREVIEW]);
 }
@@ -142,7 +142,7 @@ fn an_erasure_that_does_not_count_gives_the_names_back() {
     let revoke = w.harbour.control(&w.state, &ada, &revoke);
     w.accept(revoke);
     w.accept(entry);
-    assert_eq!(w.state.erased(&theirs.hash()), None);
+    assert_eq!(w.state.erased(&theirs.hash(), Kind::Attach), None);
     assert_eq!(named(&w.state), [CONTENT, PREVIEW]);
 }
 
@@ -161,8 +161,40 @@ fn an_erasure_is_the_same_after_a_replay_without_payloads() {
     let mut again = LogState::replay(w.state.log(), bare);
     again.settle(&w.rosters);
     assert_eq!(again.digest(), w.state.digest());
-    assert_eq!(again.erased(&file.hash()), w.state.erased(&file.hash()));
+    let taken = |state: &LogState| state.erased(&file.hash(), Kind::Attach).cloned();
+    assert_eq!(taken(&again), taken(&w.state));
+    assert!(taken(&again).is_some());
     assert!(named(&again).is_empty());
+}
+
+#[test]
+fn an_erased_record_says_nothing_more_whoever_wrote_it_and_whenever() {
+    let mut w = World::new();
+    let file = attach(&mut w, true);
+    w.accept(file.clone());
+    let (ada, bo, nils) = (w.ada.clone(), w.bo.clone(), w.nils.clone());
+    // Only home, and only who may erase.
+    let entry = w.hill.control(&w.state, &bo, &erase(&[]));
+    w.hill.tree_size -= 1;
+    assert_eq!(w.refused(&entry), Refusal::Right);
+    let entry = w.harbour.control(&w.state, &nils, &erase(&[]));
+    w.harbour.tree_size -= 1;
+    assert_eq!(w.refused(&entry), Refusal::Role);
+    let apart = w.state.clone();
+    let entry = w.harbour.control(&w.state, &ada, &erase(&[]));
+    w.accept(entry.clone());
+    assert_eq!(w.state.record_erased().unwrap().entry, entry.hash());
+    assert!(named(&w.state).is_empty());
+    // What Hill wrote without knowing goes the same way; what rights are judged by stays.
+    let late = w.hill.edit(&apart, &bo, Scope::Clinical);
+    w.accept(late.clone());
+    let erased = w.state.erased_entries();
+    for entry in &w.entries {
+        let kind = entry.header().kind;
+        assert_eq!(erased.contains(&entry.hash()), !kind.is_clear(), "{kind}");
+        assert_eq!(w.state.may_be_bare(&entry.hash(), kind), !kind.is_clear());
+    }
+    assert!(erased.contains(&late.hash()));
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Judgement {
     pub(crate) live: BTreeSet<EntryHash>,
     pub(crate) epochs: Vec<EntryHash>,
     pub(crate) rights: BTreeMap<ClinicId, Right>,
+    /// Whose payloads are to be destroyed.
+    pub(crate) erased: BTreeSet<EntryHash>,
 }
 
 impl<'a> Oracle<'a> {
@@ -431,7 +433,20 @@ impl<'a> Oracle<'a> {
                 granted
             }
         };
+        let mut erased = BTreeSet::new();
+        for entry in &counting {
+            if let Some(Control::Erase { entries, .. }) = &self.controls[*entry] {
+                let sealed = record
+                    .iter()
+                    .filter(|one| !self.header(**one).kind.is_clear());
+                match entries.as_slice() {
+                    [] => erased.extend(sealed.map(|one| self.entries[*one].hash())),
+                    named => erased.extend(named),
+                }
+            }
+        }
         Judgement {
+            erased,
             voids,
             live: live
                 .iter()

@@ -137,6 +137,7 @@ fn summary(newcomer: &Newcomer, clinics: &[ClinicId]) -> Summary {
             live: record.grants().map(|grant| grant.entry).collect(),
             epochs: record.epochs().map(|epoch| epoch.id).collect(),
             rights: rights.collect(),
+            erased: record.erased_entries(),
         },
         depths: depths.collect(),
         rosters: rosters.collect(),
@@ -145,7 +146,7 @@ fn summary(newcomer: &Newcomer, clinics: &[ClinicId]) -> Summary {
 
 #[test]
 fn every_order_of_arrival_gives_the_same_standing_and_the_one_that_the_rules_say() {
-    let (mut cases, mut void, mut rescued, mut forked) = (0, 0, 0, 0);
+    let (mut cases, mut void, mut rescued, mut forked, mut erased) = (0, 0, 0, 0, 0);
     let mut reasons: BTreeMap<Void, usize> = BTreeMap::new();
     for seed in seeds() {
         let _named = Named(seed);
@@ -179,6 +180,7 @@ fn every_order_of_arrival_gives_the_same_standing_and_the_one_that_the_rules_say
             check_replay(&history, &newcomer, &found, &clinics);
             void += found.judgement.voids.len();
             forked += found.forks.len();
+            erased += found.judgement.erased.len();
             for reason in found.judgement.voids.values() {
                 *reasons.entry(*reason).or_default() += 1;
             }
@@ -187,7 +189,9 @@ fn every_order_of_arrival_gives_the_same_standing_and_the_one_that_the_rules_say
             cases += 1;
         }
     }
-    println!("{cases} cases, {void} void, {rescued} rescued, {forked} forks, {reasons:?}");
+    println!(
+        "{cases} cases, {void} void, {rescued} rescued, {forked} forks, {erased} erased, {reasons:?}"
+    );
 }
 
 fn accepted<'a>(history: &'a History, newcomer: &Newcomer) -> Vec<&'a Entry> {

@@ -178,11 +178,23 @@ impl Sim {
                 self.write_clinical(who, actor, Kind::Edit, scope);
             }
             6 => {
-                let kinds = [Kind::View, Kind::Link, Kind::Inference, Kind::Verdict];
+                let kinds = [
+                    Kind::View,
+                    Kind::Link,
+                    Kind::Inference,
+                    Kind::Verdict,
+                    Kind::Attach,
+                    Kind::Attach,
+                ];
                 let kind = self.dice.pick(&kinds).unwrap();
-                let scope = matches!(kind, Kind::Inference | Kind::Verdict).then_some(Scope::Ai);
+                let scope = match kind {
+                    Kind::Inference | Kind::Verdict => Some(Scope::Ai),
+                    Kind::Attach => Some(Scope::Attachment),
+                    _ => None,
+                };
                 self.write_clinical(who, actor, kind, scope);
             }
+            16 if self.dice.one_in(2) => self.erase(who, actor),
             7 | 8 => {
                 let rights = [Right::Write, Right::Write, Right::Read, Right::Custodian];
                 let right = self.dice.pick(&rights).unwrap();
@@ -276,6 +288,22 @@ impl Sim {
         if let Some(control) = control {
             self.write(home, Plan::control(actor, &control));
         }
+    }
+
+    /// Files of the record or, more rarely, all of it; of whoever has no right to, too.
+    fn erase(&mut self, who: usize, actor: ActorId) {
+        let held = self.replicas[who].record.entries();
+        let files = held.filter(|meta| meta.kind == Kind::Attach);
+        let files: Vec<EntryHash> = files.map(|meta| meta.hash).collect();
+        let mut entries: Vec<_> = (0..2).filter_map(|_| self.dice.pick(&files)).collect();
+        entries.sort();
+        entries.dedup();
+        if entries.is_empty() && !self.dice.one_in(8) {
+            return;
+        }
+        let reason = "a mistake".to_owned();
+        let control = Control::Erase { entries, reason };
+        self.write(who, Plan::control(actor, &control));
     }
 
     /// A new life, of a replica that goes on as the old one or does not.

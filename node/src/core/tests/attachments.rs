@@ -7,7 +7,7 @@ use salus_audit::{Attachment, BlobHash, Entry, Kind, SealedBlob};
 use super::*;
 use crate::core::{NewAttachment, What};
 
-fn file(name: &str, n: u8) -> NewAttachment {
+pub(super) fn file(name: &str, n: u8) -> NewAttachment {
     NewAttachment {
         attachment: Attachment {
             id: format!("file-{n}"),
@@ -32,7 +32,7 @@ fn blob(n: u8) -> BlobHash {
 }
 
 /// The blobs of the tests, all of them held.
-fn all() -> BTreeSet<BlobHash> {
+pub(super) fn all() -> BTreeSet<BlobHash> {
     (0..=u8::MAX).map(blob).collect()
 }
 
@@ -83,23 +83,23 @@ fn without(entries: Vec<Vec<u8>>, kind: Kind) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_peer_that_leaves_out_what_an_entry_says_cannot_hide_it() {
-    let (_dir, a, b) = two();
-    let log = a.new_patient("Okafor");
-    a.attach(log, "scan.png", 1);
-    let them = b.with(|core, _| core.me());
-    a.with(|core, who| core.grant(who, log, them, Right::Read))
-        .unwrap();
-    a.with(|core, who| core.note(who, log, "seen")).unwrap();
     for kind in [Kind::Edit, Kind::Attach] {
+        let (_dir, a, b) = two();
+        let log = a.new_patient("Okafor");
+        a.attach(log, "scan.png", 1);
+        let them = b.with(|core, _| core.me());
+        a.with(|core, who| core.grant(who, log, them, Right::Read))
+            .unwrap();
+        a.with(|core, who| core.note(who, log, "seen")).unwrap();
         let entries = without(a.sent_to(&b, log), kind);
         let committed = b.take(&a, entries);
         assert_eq!(committed.accepted, 0, "{kind}");
         assert!(committed.refused + committed.pending > 0, "{kind}");
         assert!(b.with(|core, _| core.logs.summary(&log).is_none()));
+        a.carry_to(&b);
+        assert_eq!(a.heights(log), b.heights(log));
+        assert_eq!(b.names(log), ["scan.png"]);
     }
-    a.carry_to(&b);
-    assert_eq!(a.heights(log), b.heights(log));
-    assert_eq!(b.names(log), ["scan.png"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn an_erasure_that_comes_to_count_no_more_cuts_nobody_off() {
     b.carry_to(&a);
     let whole = a.sent_to(&b, log);
     // Beta erases its own file while Alpha revokes Beta, apart.
-    b.with(|core, who| core.erase(who, log, "theirs.png", "mine"))
+    b.with(|core, who| core.erase_file(who, log, "theirs.png", "mine"))
         .unwrap();
     let erasure: Vec<Vec<u8>> = {
         let here = CoreLedger::new(Arc::clone(&b.core));
@@ -221,9 +221,9 @@ fn an_erasure_takes_what_was_said_here_and_at_those_who_hear_of_it_late() {
         [log]
     );
     // Beta may write, and neither is it home nor did it attach the file.
-    let refused = b.with(|core, who| core.erase(who, log, "wrong.png", "a mistake"));
+    let refused = b.with(|core, who| core.erase_file(who, log, "wrong.png", "a mistake"));
     assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
-    a.with(|core, who| core.erase(who, log, "wrong.png", "other patient"))
+    a.with(|core, who| core.erase_file(who, log, "wrong.png", "other patient"))
         .unwrap();
     a.carry_to(&b);
     for clinic in [&a, &b] {
@@ -231,7 +231,7 @@ fn an_erasure_takes_what_was_said_here_and_at_those_who_hear_of_it_late() {
         assert!(clinic.with(|core, _| !core.named_blobs().contains(&blob(1))));
         assert!(clinic.with(|core, _| core.logs_naming_for(them, &blob(1)).is_empty()));
         let said = clinic.with(|core, _| {
-            let erased = core.log(log).unwrap().erasures().next().unwrap();
+            let erased = *core.log(log).unwrap().erased_entries().first().unwrap();
             let meta = core.log(log).unwrap().entry_meta(&erased).unwrap().clone();
             let entry = core.store().entry(log, meta.line, meta.seq).unwrap();
             entry.unwrap().payload().map(<[u8]>::to_vec)
@@ -257,7 +257,7 @@ fn a_newcomer_takes_a_log_with_erased_files_even_one_entry_at_a_time() {
     a.with(|core, who| core.grant(who, log, them, Right::Read))
         .unwrap();
     a.with(|core, who| core.note(who, log, "seen")).unwrap();
-    a.with(|core, who| core.erase(who, log, "wrong.png", "other patient"))
+    a.with(|core, who| core.erase_file(who, log, "wrong.png", "other patient"))
         .unwrap();
     let (here, there) = (
         CoreLedger::new(Arc::clone(&a.core)),

@@ -184,7 +184,11 @@ impl Log {
             entries: vec![hash(rng)],
             reason: "of another patient".into(),
         };
-        controls.extend([revoke, rotate, quarantine, erase]);
+        let erase_all = Control::Erase {
+            entries: Vec::new(),
+            reason: "the patient asked for it".into(),
+        };
+        controls.extend([revoke, rotate, quarantine, erase, erase_all]);
         Self {
             record,
             roster_entries,

@@ -1,0 +1,280 @@
+//! Erasing a record: what goes, where it goes, who may; and, over many random histories, that all replicas destroy the same and nothing else.
+
+use std::collections::BTreeSet;
+
+use salus_audit::{EntryHash, Kind};
+
+use super::attachments::{all, file};
+use super::*;
+
+impl Clinic {
+    /// The sealed entries of a log of which this clinic has the payload, and those of which it has not.
+    fn payloads(&self, log: LogId) -> (BTreeSet<EntryHash>, BTreeSet<EntryHash>) {
+        self.with(|core, _| {
+            let metas: Vec<_> = core.log(log).unwrap().entries().cloned().collect();
+            let sealed = metas.into_iter().filter(|meta| !meta.kind.is_clear());
+            let (held, bare): (Vec<_>, Vec<_>) = sealed
+                .map(|meta| core.store().entry(log, meta.line, meta.seq))
+                .map(|entry| entry.unwrap().unwrap())
+                .partition(|entry| entry.payload().is_some());
+            let hashes = |entries: Vec<salus_audit::Entry>| {
+                entries.iter().map(salus_audit::Entry::hash).collect()
+            };
+            (hashes(held), hashes(bare))
+        })
+    }
+
+    fn erased(&self, log: LogId) -> BTreeSet<EntryHash> {
+        self.with(|core, _| core.log(log).unwrap().erased_entries())
+    }
+
+    /// Hands over what `other` lacks of a log, whatever becomes of it.
+    fn give(&self, other: &Clinic, log: LogId) {
+        let (here, there) = (
+            CoreLedger::new(Arc::clone(&self.core)),
+            CoreLedger::new(Arc::clone(&other.core)),
+        );
+        let me = self.with(|core, _| core.me());
+        let them = other.with(|core, _| core.me());
+        let theirs = there.heights(me, &[log]).unwrap().remove(0);
+        let loaded = here.load(them, log, &theirs, usize::MAX).unwrap();
+        there.commit(me, loaded.entries, Vec::new()).unwrap();
+        other.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    }
+
+    fn verifies(&self) {
+        let report = verify_all(&self.core, |_, _| {}).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+}
+
+fn three() -> (tempfile::TempDir, [Clinic; 3]) {
+    let (dir, a, b) = two();
+    let c = Clinic::found(dir.path(), "Gamma");
+    for other in [&a, &b] {
+        c.carry_to(other);
+        other.carry_to(&c);
+    }
+    (dir, [a, b, c])
+}
+
+#[test]
+fn an_erased_record_is_gone_at_every_clinic_and_the_log_still_verifies() {
+    let (_dir, [a, b, c]) = three();
+    let log = a.new_patient("Okafor");
+    let id = log.to_string();
+    share(&a, &b, log, Right::Write);
+    a.with(|core, who| core.note(who, log, "seen")).unwrap();
+    a.with(|core, who| core.attach(who, log, vec![file("scan.png", 1)], &all()))
+        .unwrap();
+    // Gamma may read, and has never been reached.
+    let gamma = c.with(|core, _| core.me());
+    a.with(|core, who| core.grant(who, log, gamma, Right::Read))
+        .unwrap();
+    a.carry_to(&b);
+    let whole = a.with(|core, _| core.load_for(gamma, log, &Heights::new(), usize::MAX));
+    let whole = whole.unwrap().entries;
+    // Beta does not know yet and goes on writing.
+    b.with(|core, who| core.note(who, log, "and again"))
+        .unwrap();
+    let said = a.with(|core, who| core.erase_record(who, log, "the patient asked for it"));
+    assert!(said.unwrap().starts_with("erased the record"));
+    b.carry_to(&a);
+    a.carry_to(&b);
+    a.carry_to(&c);
+    let reached = a.heights(log);
+    let clinics = [a.reopen(), b, c];
+    for clinic in &clinics {
+        let (held, bare) = clinic.payloads(log);
+        assert!(held.is_empty(), "{held:?}");
+        assert!(bare.len() >= 4, "{bare:?}");
+        assert_eq!(clinic.heights(log), reached);
+        clinic.with(|core, who| {
+            assert!(core.patients().unwrap().is_empty());
+            assert!(core.search("Okafor", 10).unwrap().is_empty());
+            assert!(core.named_blobs().is_empty());
+            let error = core.patient(&id).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotFound);
+            for told in ["erased on 2026-", "Dr. Alpha", "the patient asked for it"] {
+                assert!(error.message.contains(told), "{}", error.message);
+            }
+            assert_eq!(core.show(log).unwrap_err().kind, ErrorKind::NotFound);
+            assert!(core.note(who, log, "more").is_err());
+            // That it was, who wrote in it and who destroyed it stays, and who looks is still written down.
+            let log = core.patient_or_erased(&id[..8]).unwrap();
+            core.log_look(who, log, "audit log shown").unwrap();
+            let rows = core.history(log, 100, true).unwrap();
+            let told = |text: &str| rows.iter().any(|row| row.summary.iter().any(|s| s == text));
+            assert!(told("the whole record erased: the patient asked for it"));
+            assert!(told("erased since"));
+        });
+        assert!(
+            clinic.payloads(log).0.is_empty(),
+            "looks say nothing either"
+        );
+        clinic.verifies();
+    }
+    // Who kept a copy of before cannot bring it back.
+    let peer = clinics[1].with(|core, _| core.me());
+    let ledger = CoreLedger::new(Arc::clone(&clinics[2].core));
+    ledger.commit(peer, whole, Vec::new()).unwrap();
+    assert!(clinics[2].payloads(log).0.is_empty());
+}
+
+#[test]
+fn only_its_home_erases_a_record_and_only_who_may() {
+    let (_dir, mut a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    let refused = b.with(|core, who| core.erase_record(who, log, "mine"));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
+    let nurse = a.enrol("Nils", Role::Nurse);
+    let refused = a.with(|core, _| core.erase_record(&nurse, log, "mine"));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Refused);
+    let refused = a.with(|core, who| core.erase_record(who, log, " \n"));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Usage);
+    assert!(a.erased(log).is_empty());
+    a.with(|core, who| core.erase_record(who, log, "asked for"))
+        .unwrap();
+    let again = a.with(|core, who| core.erase_record(who, log, "asked for"));
+    assert!(again.unwrap().starts_with("nothing to change"));
+}
+
+#[test]
+fn a_locked_node_destroys_what_it_is_told_to() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Read);
+    assert!(!b.payloads(log).0.is_empty());
+    a.with(|core, who| core.erase_record(who, log, "asked for"))
+        .unwrap();
+    b.with(|core, _| core.lock());
+    a.give(&b, log);
+    assert!(b.payloads(log).0.is_empty());
+    let b = b.reopen();
+    assert!(b.with(|core, _| core.patients()).unwrap().is_empty());
+    b.verifies();
+}
+
+/// A small deterministic generator (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % most as u64).unwrap()
+    }
+}
+
+#[test]
+fn all_replicas_destroy_what_counts_and_nothing_else_in_every_order() {
+    let (mut erased, mut records, mut forked, mut vain) = (0, 0, 0, 0);
+    // Each history waits for the disk some hundred times; more by `SALUS_SEEDS`.
+    let seeds = std::env::var("SALUS_SEEDS").ok();
+    let seeds = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(9);
+    for seed in 0..seeds {
+        let (dir, clinics) = three();
+        let mut dice = Dice(seed);
+        let mut clinics: Vec<Clinic> = clinics.into();
+        let log = clinics[0].new_patient("Okafor");
+        let ids: Vec<_> = clinics
+            .iter()
+            .map(|clinic| clinic.with(|core, _| core.me()))
+            .collect();
+        for id in &ids[1..] {
+            clinics[0]
+                .with(|core, who| core.grant(who, log, *id, Right::Write))
+                .unwrap();
+        }
+        for _ in 0..40 {
+            let at = dice.below(clinics.len());
+            let n = u8::try_from(dice.below(200)).unwrap();
+            let file = (dice.below(8), file(&format!("{n}.png"), n));
+            let clinic = &clinics[at];
+            // What a clinic may not do, or not any more, it does not do.
+            match dice.below(16) {
+                0..=2 => {
+                    let _ = clinic.with(|core, who| core.note(who, log, &format!("note {n}")));
+                }
+                3..=5 => {
+                    let _ = clinic.with(|core, who| core.attach(who, log, vec![file.1], &all()));
+                }
+                6 | 7 => {
+                    let names: Vec<String> = clinic
+                        .with(|core, _| core.attached(log))
+                        .into_iter()
+                        .flatten()
+                        .map(|file| file.id())
+                        .collect();
+                    if let Some(name) = names.get(file.0 % names.len().max(1)) {
+                        let _ = clinic.with(|core, who| {
+                            core.erase_file(who, log, name, "of another patient")
+                        });
+                    }
+                }
+                8 if dice.below(4) == 0 => {
+                    let _ = clinic.with(|core, who| core.erase_record(who, log, "asked for"));
+                }
+                9 if seed % 3 == 1 => {
+                    let other = ids[1 + dice.below(2)];
+                    let _ = clinic.with(|core, who| core.revoke(who, log, other));
+                    let _ = clinic.with(|core, who| core.grant(who, log, other, Right::Write));
+                }
+                10 if seed % 3 == 2 && clinics.len() == 3 => {
+                    let twin = clinics[dice.below(2)].twin(&dir.path().join("twin"));
+                    clinics.push(twin);
+                }
+                _ => clinic.give(&clinics[dice.below(clinics.len())], log),
+            }
+        }
+        for _ in 0..4 {
+            for (at, from) in clinics.iter().enumerate() {
+                for (other, to) in clinics.iter().enumerate() {
+                    if at != other {
+                        from.give(to, log);
+                    }
+                }
+            }
+        }
+        let (first, rest) = clinics.split_first().unwrap();
+        let destroyed = first.erased(log);
+        for clinic in rest {
+            assert_eq!(clinic.heights(log), first.heights(log), "seed {seed}");
+            assert_eq!(clinic.erased(log), destroyed, "seed {seed}");
+        }
+        for clinic in &clinics {
+            let (held, bare) = clinic.payloads(log);
+            assert!(held.is_disjoint(&destroyed), "seed {seed}");
+            clinic.with(|core, _| {
+                let state = core.log(log).unwrap();
+                for hash in &bare {
+                    let kind = state.entry_meta(hash).unwrap().kind;
+                    assert!(state.may_be_bare(hash, kind), "seed {seed}: {kind}");
+                }
+                if state.record_erased().is_some() {
+                    assert!(core.patients().unwrap().is_empty(), "seed {seed}");
+                }
+            });
+            vain += bare.difference(&destroyed).count();
+            if clinics.len() == 3 && bare.is_subset(&destroyed) {
+                clinic.verifies();
+            }
+        }
+        first.with(|core, _| {
+            let state = core.log(log).unwrap();
+            records += usize::from(state.record_erased().is_some());
+            forked += usize::from(state.forks().next().is_some());
+            let files = state.entries().filter(|meta| meta.kind == Kind::Attach);
+            let files: Vec<EntryHash> = files.map(|meta| meta.hash).collect();
+            erased += files
+                .iter()
+                .filter(|hash| destroyed.contains(*hash))
+                .count();
+        });
+    }
+    println!("{erased} files and {records} records erased, {forked} forked, {vain} in vain");
+    assert!(erased > 5 && records > 0 && forked > 0);
+}
