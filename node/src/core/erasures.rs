@@ -170,18 +170,26 @@ impl Core {
         ))
     }
 
-    /// Has the payloads destroyed that erasures take, where this transaction or what it changes makes them more; of an erased record its row
-    /// of the index and its saved document, too. Returns how many payloads are taken, log by log.
-    pub(super) fn destroy_erased(&mut self, pending: &mut Pending) -> Vec<(LogId, usize)> {
+    /// Has the payloads destroyed that erasures take, where this transaction or what it changes makes them others; of an erased record its
+    /// row of the index and its saved document, too. Returns a digest of the entries, log by log.
+    pub(super) fn destroy_erased(&mut self, pending: &mut Pending) -> Vec<(LogId, [u8; 32])> {
         let mut taken = Vec::new();
         for log in pending.touched.clone() {
             let Ok(state) = self.log(log) else { continue };
             let erased = state.erased_entries();
             let whole = state.record_erased().is_some();
-            if erased.len() <= self.logs.destroyed(&log) {
+            if erased.is_empty() {
                 continue;
             }
-            taken.push((log, erased.len()));
+            let mut digest = blake3::Hasher::new();
+            for entry in &erased {
+                digest.update(entry.as_bytes());
+            }
+            let digest = digest.finalize().into();
+            if self.logs.are_destroyed(&log, &digest) {
+                continue;
+            }
+            taken.push((log, digest));
             pending.batch.detach.extend(erased);
             if whole {
                 self.forget_record(log, pending);

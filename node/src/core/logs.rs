@@ -122,8 +122,8 @@ pub struct LogBook {
     summaries: BTreeMap<LogId, LogSummary>,
     /// Which logs name a blob.
     named: BTreeMap<BlobHash, BTreeSet<LogId>>,
-    /// How many payloads of a log are known to be destroyed; none where it was not looked at since the start.
-    destroyed: BTreeMap<LogId, usize>,
+    /// Digest of the entries of a log whose payloads are known to be destroyed; none where it was not looked at since the start.
+    destroyed: BTreeMap<LogId, [u8; 32]>,
     open: LruCache<LogId, LogState>,
 }
 
@@ -180,14 +180,14 @@ impl LogBook {
         self.summaries.insert(log, summary);
     }
 
-    /// How many payloads of a log are known to be destroyed because erasures took them.
-    pub fn destroyed(&self, log: &LogId) -> usize {
-        self.destroyed.get(log).copied().unwrap_or_default()
+    /// Whether the payloads of all entries of this digest are known to be destroyed in a log.
+    pub fn are_destroyed(&self, log: &LogId, entries: &[u8; 32]) -> bool {
+        self.destroyed.get(log) == Some(entries)
     }
 
     /// Says so, after it was committed.
-    pub fn set_destroyed(&mut self, log: LogId, payloads: usize) {
-        self.destroyed.insert(log, payloads);
+    pub fn set_destroyed(&mut self, log: LogId, entries: [u8; 32]) {
+        self.destroyed.insert(log, entries);
     }
 
     /// The logs that name a blob.

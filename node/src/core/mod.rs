@@ -400,8 +400,8 @@ impl Core {
         self.tree = pending.tree;
         self.entries += count;
         self.version += 1;
-        for (log, payloads) in destroyed {
-            self.logs.set_destroyed(log, payloads);
+        for (log, entries) in destroyed {
+            self.logs.set_destroyed(log, entries);
         }
         for (log, summary) in summaries {
             let changed = self.changed(log, &summary);
