@@ -101,6 +101,7 @@ pub(crate) enum Action {
     // Rights.
     Grant,
     Revoke,
+    EraseRecord,
     // Audit.
     OpenEntry,
     Verify,
@@ -571,6 +572,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     bind(Action::Unlink, Group::Persons, "unlink", "Take the link back", "unlink", &[Key::char('u')], &[C::Duplicates]),
     bind(Action::Grant, Group::Rights, "grant", "Grant a right to the marked clinic", "grant", &[key(Code::Enter)], &[C::Rights]),
     bind(Action::Revoke, Group::Rights, "revoke", "End the marked clinic's right", "revoke", &[Key::char('x')], &[C::Rights]),
+    bind(Action::EraseRecord, Group::Rights, "erase-record", "Erase the whole record for good", "erase record", &[Key::char('X')], &[C::Rights]),
     bind(Action::SyncAll, Group::Sync, "sync-all", "Sync with all clinics now", "sync now", &[Key::char('s')], &[C::Sync]),
     bind(Action::SyncOne, Group::Sync, "sync-one", "Sync with the marked clinic now", "only this one", &[key(Code::Enter)], &[C::Sync]),
     bind(Action::OpenEntry, Group::Audit, "open-entry", "Show all of an entry", "show", &[key(Code::Enter)], &[C::Audit, C::RecordAudit]),

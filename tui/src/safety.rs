@@ -316,6 +316,41 @@ fn a_right_is_granted_to_a_known_clinic_and_ended() {
 }
 
 #[test]
+fn a_record_is_erased_only_with_a_reason_and_a_yes_and_nothing_of_it_stays_on_the_screen() {
+    let mut s = script();
+    s.press("ama<enter>wX<enter>");
+    assert!(s.screen().contains("Write why"));
+    s.press("asked for<enter>");
+    assert!(s.screen().contains("Erase this record for good?"));
+    s.press("n");
+    assert!(s.node.written.is_empty());
+    s.press("<enter>y");
+    let erase = Request::Erase {
+        patient: patients()[0].id.clone(),
+        attachment: None,
+        reason: "asked for".into(),
+    };
+    assert_eq!(s.node.written, [erase]);
+    let screen = s.screen();
+    assert!(screen.contains("Erased the record here."), "{screen}");
+    assert!(!screen.contains("Amara"), "{screen}");
+}
+
+#[test]
+fn a_record_that_was_erased_elsewhere_leaves_the_screen() {
+    let mut s = script();
+    s.press("ama<enter>");
+    let id = patients()[0].id.clone();
+    s.node.patients.retain(|row| row.id != id);
+    let stream = s.model.desk.stream.expect("somebody is signed in");
+    s.tell(Msg::Event(stream, Event::PatientsChanged(vec![id])));
+    s.wait(2);
+    let screen = s.screen();
+    assert!(screen.contains("No such patient"), "{screen}");
+    assert!(!screen.contains("Amara"), "{screen}");
+}
+
+#[test]
 fn a_right_that_is_only_looked_at_is_the_least() {
     let mut s = script();
     s.press("ama<enter>wG<enter><enter>");

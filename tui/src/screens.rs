@@ -212,6 +212,12 @@ fn who_may_see_a_record() {
     plain("rights", "oka amara<enter>wj");
     plain("rights-grant", "oka amara<enter>wG<enter>");
     plain("rights-question", "oka amara<enter>wjx");
+    plain("rights-erase", "oka amara<enter>wXasked for");
+    plain(
+        "rights-erase-question",
+        "oka amara<enter>wXasked for<enter>",
+    );
+    plain("rights-erased", "oka amara<enter>wXasked for<enter>y");
 }
 
 #[test]

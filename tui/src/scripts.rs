@@ -459,7 +459,7 @@ fn help_lists_every_action_and_every_key() {
     let mut s = wide();
     s.tell(Msg::Resize(Size {
         width: 120,
-        height: 120,
+        height: 130,
     }));
     s.press("<f1>");
     let screen = s.screen();

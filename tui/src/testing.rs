@@ -235,6 +235,14 @@ impl FakeNode {
                 }))
             }
             Request::Erase {
+                attachment: None, ..
+            } => {
+                let id = self.record.row.id.clone();
+                self.patients.retain(|row| row.id != id);
+                self.written.push(request);
+                Ok(Response::Done("erased the record here".into()))
+            }
+            Request::Erase {
                 ref attachment,
                 ref reason,
                 ..

@@ -48,7 +48,7 @@ pub async fn run(
         Command::Attach(args) => attach::attach(args, &caller, desk, out).await,
         Command::Fetch(args) => attach::fetch(args, &caller, desk, out).await,
         Command::Sync(args) => sync::sync(args, &caller, out).await,
-        Command::Erase(args) => erase::record(args, &caller, desk, out).await,
+        Command::Erase(args) => erase::record(args, &caller, desk.global, desk.around, out).await,
         Command::Export(args) => files::export(args, &caller, desk.global, desk.around, out).await,
         Command::Staff(staff) => {
             let request = self::staff(staff, desk).await?;

@@ -1,6 +1,6 @@
 //! A file of a record: what can be looked at of it, what is known of it, and what can be done with it.
 
-use salus_api::{ApiError, AttachmentView, Event, Progress, Request, Response};
+use salus_api::{ApiError, AttachmentView, ErrorKind, Event, Progress, Request, Response};
 
 use super::attach::Attach;
 use super::file_ask::{Ask, Asked};
@@ -371,9 +371,15 @@ impl Page for File {
         }
         if self.refreshing == Some(call) {
             self.refreshing = None;
-            // What is shown stays where this fails; the frame says whether the node answers.
-            if let Ok(Response::Attachments(files)) = answer {
-                self.refreshed(desk, files);
+            match answer {
+                Ok(Response::Attachments(files)) => self.refreshed(desk, files),
+                // The record was erased, or is not shared with this clinic any more.
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    desk.fail(error);
+                    return Go::Back;
+                }
+                // What is shown stays where this fails; the frame says whether the node answers.
+                _ => {}
             }
             return Go::Stay;
         }

@@ -94,6 +94,8 @@ pub(crate) enum Seek {
     Item(String),
     /// The record as it was right after this entry, by its hash.
     AsItWas(String),
+    /// Away, because the record was erased.
+    Erased,
 }
 
 impl Go {

@@ -29,6 +29,8 @@ pub(crate) enum Then {
     AttachAnyway,
     /// Ends a clinic's right.
     Revoke(String),
+    /// Destroys the record; why.
+    EraseRecord(String),
 }
 
 /// The question.

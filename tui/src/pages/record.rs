@@ -1,7 +1,8 @@
 //! One patient's record: sections at the left, rows at the right.
 
 use salus_api::{
-    ApiError, ConflictsView, Event, PatientRow, PatientView, Request, Response, SuggestionView,
+    ApiError, ConflictsView, ErrorKind, Event, PatientRow, PatientView, Request, Response,
+    SuggestionView,
 };
 
 use super::decide::Decide;
@@ -62,9 +63,16 @@ pub(crate) struct Record {
     stale: bool,
     asked_ms: u64,
     error: Option<ApiError>,
+    /// Whether it was erased from here: its absence is no news then.
+    erased: bool,
 }
 
 impl Record {
+    /// Whether the record is on the screen, and as it is now.
+    fn shows_the_present(&self) -> bool {
+        self.view.is_some() && self.past.wanted().is_none()
+    }
+
     /// The record of a row of the patient list.
     pub fn open(desk: &mut Desk, row: &PatientRow) -> Self {
         let mut page = Self {
@@ -83,6 +91,7 @@ impl Record {
             stale: false,
             asked_ms: 0,
             error: None,
+            erased: false,
         };
         page.ask(desk);
         page
@@ -543,6 +552,13 @@ impl Page for Record {
                 self.show(view, desk);
             }
             Ok(_) => {}
+            // Erased, or not shared with this clinic any more: nothing of it stays on the screen.
+            Err(error) if error.kind == ErrorKind::NotFound && self.shows_the_present() => {
+                if !self.erased {
+                    desk.fail(error);
+                }
+                return Go::Back;
+            }
             Err(error) => {
                 self.error = Some(error.clone());
                 self.past.failed();
@@ -582,6 +598,7 @@ impl Page for Record {
                 self.item = None;
                 self.travel(desk, Some(entry));
             }
+            Seek::Erased => self.erased = true,
         }
     }
 

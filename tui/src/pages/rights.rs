@@ -1,14 +1,15 @@
-//! Which clinics are and were entitled to a record: granting and ending rights.
+//! Which clinics are and were entitled to a record: granting and ending rights, and ending the record itself.
 
 use std::collections::BTreeSet;
 
 use salus_api::{ApiError, Event, GrantView, PeerView, Request, Response, Right};
 
 use super::prompt::Prompt;
-use super::{Answer, Go, Page, Question, Then, record_rows, sentence};
+use super::{Answer, Go, Page, Question, Seek, Then, record_rows, sentence};
 use crate::canvas::Canvas;
 use crate::desk::Desk;
 use crate::form::{Choice, Done, Field};
+use crate::input::Input;
 use crate::keymap::{Action, Context};
 use crate::keys::Key;
 use crate::msg::CallId;
@@ -22,6 +23,10 @@ const ROWS_ABOVE: u16 = 2;
 /// Rows below the list: a line, and the marked right in words.
 const ROWS_BELOW: u16 = 3;
 
+/// Longest reason, bytes: a line of the log takes 1,024 (`audit`); a guess within it.
+const MAX_REASON_BYTES: usize = 400;
+/// Columns of what is typed.
+const INPUT_COLUMNS: u16 = 56;
 /// Columns of a clinic's name: what it is asked about must be seen behind it.
 const MAX_NAME_COLUMNS: usize = 60;
 
@@ -96,11 +101,21 @@ impl Entry<'_> {
     }
 }
 
-/// A right that is being granted.
+/// What is asked for before something is done.
 #[derive(Clone, PartialEq)]
 #[cfg_attr(test, derive(Debug))]
-struct Granting {
-    clinic: String,
+enum What {
+    /// A right for this clinic.
+    Grant(String),
+    /// Why the record is to be destroyed.
+    Erase,
+}
+
+/// The question for it.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+struct Asking {
+    what: What,
     prompt: Prompt,
 }
 
@@ -113,7 +128,9 @@ pub(crate) struct Rights {
     home: String,
     grants: Vec<GrantView>,
     cursor: Cursor,
-    granting: Option<Granting>,
+    asking: Option<Asking>,
+    /// Whether what is under way destroys the record.
+    erasing: bool,
     waiting: Option<CallId>,
     changing: Option<CallId>,
     loaded: bool,
@@ -143,7 +160,8 @@ impl Rights {
             home,
             grants: Vec::new(),
             cursor: Cursor::default(),
-            granting: None,
+            asking: None,
+            erasing: false,
             waiting: None,
             changing: None,
             loaded: false,
@@ -179,8 +197,8 @@ impl Rights {
         };
         let clinic = entry.id().to_owned();
         let title = format!("Grant a right to {}", entry.name());
-        self.granting = Some(Granting {
-            clinic,
+        self.asking = Some(Asking {
+            what: What::Grant(clinic),
             prompt: Prompt::new(
                 title,
                 "It gets the whole record with its history, and what follows until it is revoked. write: reads and edits. \
@@ -190,23 +208,53 @@ impl Rights {
         });
     }
 
-    fn submit(&mut self, desk: &mut Desk) {
-        let Some(granting) = &self.granting else {
-            return;
+    fn erase(&mut self) {
+        let why = Field::line("Why", "", INPUT_COLUMNS, Input::new(MAX_REASON_BYTES));
+        self.asking = Some(Asking {
+            what: What::Erase,
+            prompt: Prompt::new(
+                "Erase the whole record",
+                "All that was ever written in it and all its files are destroyed, here and at every clinic that this reaches. That \
+                 there was a record, who wrote in it, and why it was erased stay in the audit trail.",
+                vec![why],
+            ),
+        });
+    }
+
+    fn submit(&mut self, desk: &mut Desk) -> Go {
+        let Some(asking) = &mut self.asking else {
+            return Go::Stay;
         };
         if self.changing.is_some() {
-            return;
+            return Go::Stay;
         }
-        let right = match granting.prompt.form.value(0) {
+        let typed = asking.prompt.form.value(0).to_owned();
+        let What::Grant(clinic) = &asking.what else {
+            let missing = typed
+                .is_empty()
+                .then(|| "Write why: it is kept.".to_owned());
+            if !asking.prompt.form.judge(vec![missing]) {
+                return Go::Stay;
+            }
+            return Go::Ask(Question::new(
+                "Erase this record for good?",
+                "Nobody can take this back, here or anywhere else.",
+                "Erase",
+                "Go back",
+                Then::EraseRecord(typed),
+            ));
+        };
+        let right = match typed.as_str() {
             "write" => Right::Write,
             "custodian" => Right::Custodian,
             _ => Right::Read,
         };
         self.changing = Some(desk.call(Request::Grant {
             patient: self.patient.clone(),
-            clinic: granting.clinic.clone(),
+            clinic: clinic.clone(),
             right,
         }));
+        Go::Stay
     }
 
     fn revoke(&self, desk: &mut Desk) -> Go {
@@ -238,20 +286,20 @@ impl Rights {
 
 impl Page for Rights {
     fn context(&self) -> Context {
-        match self.granting {
+        match self.asking {
             Some(_) => Context::Prompt,
             None => Context::Rights,
         }
     }
 
     fn act(&mut self, desk: &mut Desk, action: Action, _key: Option<Key>) -> Go {
-        if let Some(granting) = &mut self.granting {
+        if let Some(asking) = &mut self.asking {
             match action {
-                Action::Back => self.granting = None,
+                Action::Back => self.asking = None,
                 _ if self.changing.is_some() => {}
                 _ => {
-                    if granting.prompt.act(action) == Done::Submit {
-                        self.submit(desk);
+                    if asking.prompt.act(action) == Done::Submit {
+                        return self.submit(desk);
                     }
                 }
             }
@@ -263,7 +311,8 @@ impl Page for Rights {
                 desk.ask_peers();
                 self.ask(desk);
             }
-            Action::Grant | Action::Revoke if self.is_busy() => {}
+            Action::Grant | Action::Revoke | Action::EraseRecord if self.is_busy() => {}
+            Action::EraseRecord => self.erase(),
             Action::Grant => self.grant(desk),
             Action::Revoke => return self.revoke(desk),
             _ => {
@@ -276,10 +325,18 @@ impl Page for Rights {
     }
 
     fn typed(&mut self, _desk: &mut Desk, text: &str) -> Go {
-        if let (Some(granting), None) = (&mut self.granting, self.changing) {
-            granting.prompt.form.typed(text);
+        if let (Some(asking), None) = (&mut self.asking, self.changing) {
+            asking.prompt.form.typed(text);
         }
         Go::Stay
+    }
+
+    fn unsaved(&self) -> Option<String> {
+        let asking = self.asking.as_ref()?;
+        asking
+            .prompt
+            .unsaved()
+            .filter(|_| asking.what == What::Erase)
     }
 
     fn waits_for(&self, call: CallId) -> bool {
@@ -289,12 +346,16 @@ impl Page for Rights {
     fn answer(&mut self, desk: &mut Desk, call: CallId, answer: Answer) -> Go {
         if self.changing == Some(call) {
             self.changing = None;
+            let erasing = std::mem::take(&mut self.erasing);
             match answer {
                 Ok(Response::Done(done)) => {
-                    self.granting = None;
+                    self.asking = None;
                     desk.say(sentence(&done));
+                    if erasing {
+                        return Go::BackTo(Seek::Erased);
+                    }
                 }
-                Ok(_) => self.granting = None,
+                Ok(_) => self.asking = None,
                 Err(error) => desk.fail(error),
             }
             self.ask(desk);
@@ -333,9 +394,20 @@ impl Page for Rights {
     }
 
     fn confirmed(&mut self, desk: &mut Desk, then: Then) -> Go {
-        if let Then::Revoke(clinic) = then {
-            let patient = self.patient.clone();
-            self.changing = Some(desk.call(Request::Revoke { patient, clinic }));
+        let patient = self.patient.clone();
+        match then {
+            Then::Revoke(clinic) => {
+                self.changing = Some(desk.call(Request::Revoke { patient, clinic }));
+            }
+            Then::EraseRecord(reason) if self.changing.is_none() => {
+                self.erasing = true;
+                self.changing = Some(desk.call(Request::Erase {
+                    patient,
+                    attachment: None,
+                    reason,
+                }));
+            }
+            _ => {}
         }
         Go::Stay
     }
@@ -344,15 +416,18 @@ impl Page for Rights {
         let mut area = canvas.inset(1);
         let end = area.width();
         let busy = self.changing.is_some();
-        if let Some(granting) = &self.granting {
-            granting.prompt.view(&mut area, busy);
+        if let Some(asking) = &self.asking {
+            asking.prompt.view(&mut area, busy);
             return;
         }
         let (hint, tone) = match (busy, self.loaded, self.home.as_str()) {
             (true, ..) => ("saving…".to_owned(), Tone::Caution),
             (false, false, _) => ("reading…".to_owned(), Tone::Dim),
             (false, true, "") => (String::new(), Tone::Dim),
-            (false, true, home) => (format!("only its home revokes: {home}"), Tone::Dim),
+            (false, true, home) => (
+                format!("only its home revokes and erases: {home}"),
+                Tone::Dim,
+            ),
         };
         let at = area.put_right(end, 0, &hint, tone);
         let room = at.saturating_sub(3);
