@@ -259,6 +259,55 @@ fn an_erased_file_is_gone_at_every_clinic_and_the_log_still_verifies() {
 }
 
 #[test]
+fn an_erased_record_is_gone_at_every_clinic_and_a_backup_of_before_learns_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = two(dir.path());
+    let id = a.patient("Okafor", "Ada");
+    a.ok(&["attach", &id, text(&report(dir.path()))]);
+    a.ok(&["grant", &id, "Beta", "--role", "write"]);
+    let serves = a.daemon();
+    b.ok(&["sync"]);
+    let blob = b.lines(&["attachments", &id])[0]["blob"].clone();
+    let blob = blob.as_str().unwrap();
+    // Beta goes on writing, apart; and keeps a backup.
+    b.ok(&["patient", "note", &id, "seen at Beta"]);
+    let saved = dir.path().join("beta.backup");
+    b.ok(&["backup", text(&saved)]);
+    b.fails(3, &["erase", &id, "--reason", "a mistake", "--yes"]);
+    // A file was meant and not named.
+    a.fails(1, &["erase", &id, "--reason", "asked for"]);
+    a.ok(&["patient", "show", &id]);
+    a.ok(&["erase", &id, "--reason", "asked for", "--yes"]);
+    b.ok(&["sync"]);
+    for clinic in [&a, &b] {
+        let told = clinic.fails(4, &["patient", "show", &id]);
+        assert!(
+            told.contains("was erased on") && told.contains("asked for"),
+            "{told}"
+        );
+        clinic.fails(4, &["patient", "note", &id, "more"]);
+        clinic.fails(4, &["patient", "show", "Ada Okafor"]);
+        assert!(clinic.lines(&["patient", "list"]).is_empty());
+        let rows = clinic.lines(&["audit", "log", &id[..12]]);
+        assert!(rows.iter().any(|row| row["kind"] == "erase"), "{rows:?}");
+        assert!(!format!("{rows:?}").contains("Okafor"));
+        assert_eq!(clinic.json(&["audit", "verify", "--all"])["ok"], true);
+        clinic.ok(&["doctor"]);
+        for path in files_of(&clinic.folder.join("blobs/data")) {
+            assert!(!path.to_string_lossy().contains(blob), "{}", path.display());
+        }
+    }
+    // What was kept aside has it still, and learns of the erasure with the first sync.
+    std::fs::rename(&b.folder, dir.path().join("dead")).unwrap();
+    b.ok(&["restore", text(&saved)]);
+    b.ok(&["patient", "show", &id]);
+    b.ok(&["sync"]);
+    b.fails(4, &["patient", "show", &id]);
+    assert_eq!(b.json(&["audit", "verify", "--all"])["ok"], true);
+    drop(serves);
+}
+
+#[test]
 fn damaged_files_are_found_and_brought_again_and_backups_hold_them() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = two(dir.path());
