@@ -183,7 +183,7 @@ fn read_done(input: &mut Reader<'_>) -> Option<Inspected> {
         None => note.is_some(),
         Some(Preview::Picture { .. }) => facts.media.is_picture(),
         Some(Preview::Waveform { .. }) => facts.media.is_audio(),
-        Some(Preview::Text { .. }) => facts.media == MediaType::Text,
+        Some(Preview::Text { .. }) => matches!(facts.media, MediaType::Text | MediaType::Pdf),
     };
     fits.then_some(Inspected {
         facts,

@@ -17,7 +17,7 @@
 //! | WAV, FLAC | all of it decodes, as long as its header says | WAV of other codings than PCM, floating point, A-law, mu-law | cut off; a header that promises more, or contradicts itself; FLAC whose checksums are wrong |
 //! | MP3, OGG, M4A | it decodes, but for at most one packet in ten | Opus, Speex, ALAC, AAC other than LC | cut off; nothing decodes; several streams, or video |
 //! | sound | | | more than [`MAX_AUDIO_SAMPLES`] samples, of all channels together |
-//! | PDF | | always: pages are counted, nothing is drawn | without an end |
+//! | PDF | its pages are counted, the words of the first 40 read | scanned, behind a password, or not understood here | without an end |
 //! | text | UTF-8, UTF-16 with a byte order mark | | control characters but tab, line feed, return and form feed |
 //!
 //! What is checked is checked of files of at most [`MAX_FILE_BYTES`]; of larger ones the head, and what it promises against the
@@ -29,7 +29,8 @@
 //! (release build, baseline 14 MiB): WAV of 120 MiB 123 MiB, 0.2 s; FLAC of 8 hours in stereo in 0.4 MiB 14 MiB, 19 s; the same
 //! for 24 hours, refused at the bound, 14 MiB, 19 s; PNG of 33 million pixels in 0.1 MiB 129 MiB; refused: PNG of 65,000 x 65,000
 //! pixels 14 MiB, PNG cut off in the middle of 33 million pixels 64 MiB, DICOM that inflates to a gigabyte 68 MiB. Pictures take
-//! what `salus-imaging` says, sound the file and some MiB, PDF the file and at most 4 MiB of inflated objects at a time.
+//! what `salus-imaging` says, sound the file and some MiB, PDF the file twice and what
+//! its pages inflate to, which only the limits of the process bound.
 //!
 //! # Example
 //!
@@ -54,6 +55,7 @@ mod inspect;
 mod job;
 mod kind;
 mod pdf;
+mod pdf_text;
 mod picture;
 mod preview;
 mod text;

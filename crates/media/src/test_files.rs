@@ -435,12 +435,48 @@ pub fn m4a(frames: u32, handler: &[u8; 4], coding: &[u8; 4]) -> Vec<u8> {
     [brand, movie(offset), data].concat()
 }
 
-/// A PDF file of so many empty pages, without a table of objects.
+/// A PDF file of pages with these lines on them.
 #[must_use]
-pub fn pdf(pages: usize) -> Vec<u8> {
-    let page = "3 0 obj <</Type /Page /Parent 2 0 R>> endobj\n".repeat(pages);
-    let root =
-        format!("2 0 obj <</Kids [] /Count {pages} /Type /Pages /Resources <<>> >> endobj\n");
-    format!("%PDF-1.4\n1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj\n{root}{page}trailer <</Root 1 0 R>>\nstartxref\n9\n%%EOF\n")
-        .into_bytes()
+pub fn pdf(pages: &[&[&str]]) -> Vec<u8> {
+    let mut objects = vec![
+        "<</Type /Catalog /Pages 2 0 R>>".to_owned(),
+        String::new(),
+        "<</Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding>>"
+            .to_owned(),
+    ];
+    let mut kids = Vec::new();
+    for lines in pages {
+        let mut drawn = "BT /F1 12 Tf 72 720 Td 14 TL".to_owned();
+        for line in *lines {
+            drawn.push_str(&format!(" ({line}) Tj T*"));
+        }
+        drawn.push_str(" ET");
+        objects.push(format!(
+            "<</Length {}>> stream\n{drawn}\nendstream",
+            drawn.len()
+        ));
+        let content = objects.len();
+        objects.push(format!(
+            "<</Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {content} 0 R /Resources <</Font <</F1 3 0 R>>>>>>"
+        ));
+        kids.push(format!("{} 0 R", objects.len()));
+    }
+    objects[1] = format!(
+        "<</Type /Pages /Kids [{}] /Count {}>>",
+        kids.join(" "),
+        pages.len()
+    );
+    let mut file = b"%PDF-1.4\n".to_vec();
+    let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
+    for (at, object) in objects.iter().enumerate() {
+        table.push_str(&format!("{:010} 00000 n \n", file.len()));
+        file.extend(format!("{} 0 obj {object} endobj\n", at + 1).into_bytes());
+    }
+    let start = file.len();
+    file.extend(table.into_bytes());
+    let size = objects.len() + 1;
+    file.extend(
+        format!("trailer <</Root 1 0 R /Size {size}>>\nstartxref\n{start}\n%%EOF\n").into_bytes(),
+    );
+    file
 }

@@ -131,7 +131,7 @@ fn lines(characters: impl Iterator<Item = char>) -> u64 {
 }
 
 /// As much as a preview holds, and whether that is all. What a terminal would obey is shown as a replacement character.
-fn beginning(characters: impl Iterator<Item = char>) -> (String, bool) {
+pub(crate) fn beginning(characters: impl Iterator<Item = char>) -> (String, bool) {
     let mut text = String::new();
     for character in characters {
         let character = if is_obeyed(character) && !is_shown(character) {

@@ -20,7 +20,7 @@ fn files() -> Vec<Vec<u8>> {
         vorbis(40),
         opus(9_000),
         m4a(20, b"soun", b"mp4a"),
-        pdf(4),
+        pdf(&[&["one", "two"], &["three"]]),
         "Zwölf Boxkämpfer\n".repeat(20).into_bytes(),
     ]
 }

@@ -165,7 +165,7 @@ fn files() -> Vec<Vec<u8>> {
         test_files::vorbis(20),
         test_files::opus(960),
         test_files::m4a(8, b"soun", b"mp4a"),
-        test_files::pdf(3),
+        test_files::pdf(&[&["Discharge letter", "Ada"], &["second page"]]),
         "Grüße,\n\tund mehr\r\n".as_bytes().to_vec(),
         vec![0xff, 0xfe, b'a', 0, b'\n', 0, 0x3d, 0xd8, 0, 0xde],
     ];
