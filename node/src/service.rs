@@ -283,9 +283,14 @@ async fn list_attachments(
             let log = core.patient(&patient)?;
             // A copy that this clinic cannot read is refused before anything is said of it.
             core.newest_key(log)?;
-            let mut views = core.attachment_views(log)?;
-            core.hash_inline(log, &mut views)?;
-            core.log_look(&who, log, "files listed")?;
+            let mut views = Vec::new();
+            // What is shown as one is looked at as one.
+            for log in core.person(log)? {
+                let mut of_log = core.attachment_views(log)?;
+                core.hash_inline(log, &mut of_log)?;
+                core.log_look(&who, log, "files listed")?;
+                views.extend(of_log);
+            }
             Ok(views)
         })
         .await?;

@@ -144,7 +144,7 @@ pub async fn fetch(
     let (log, file, mut view) = node
         .with_core(move |core| {
             let log = core.patient(&patient)?;
-            let file = core.attachment(log, &attachment)?;
+            let (log, file) = core.attachment_of_person(log, &attachment)?;
             let view = core.attachment_view(&file);
             Ok((log, file, view))
         })

@@ -19,7 +19,7 @@ pub async fn classify(
     let (log, file) = node
         .with_core(move |core| {
             let log = core.patient(&patient)?;
-            Ok((log, core.attachment(log, &attachment)?))
+            core.attachment_of_person(log, &attachment)
         })
         .await?;
     let What::Blobs {

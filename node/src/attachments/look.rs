@@ -53,7 +53,7 @@ pub async fn preview(
     let (log, file, view) = node
         .with_core(move |core| {
             let log = core.patient(&patient)?;
-            let file = core.attachment(log, &attachment)?;
+            let (log, file) = core.attachment_of_person(log, &attachment)?;
             let view = core.attachment_view(&file);
             core.log_look(&me, log, "file shown")?;
             Ok((log, file, view))

@@ -143,6 +143,7 @@ pub enum Command {
     )]
     Erase(EraseArgs),
     /// Export a record
+    #[command(after_help = "Attached files are not in it: `salus fetch` writes them.")]
     Export(ExportArgs),
     /// Clinics that this one knows
     Peers(PeersArgs),

@@ -340,6 +340,27 @@ impl Core {
         }
     }
 
+    /// The same among the files of this record and then of those that are shown as one with it: the record that has it, and the file.
+    pub fn attachment_of_person(
+        &mut self,
+        log: LogId,
+        text: &str,
+    ) -> Result<(LogId, Attached), ApiError> {
+        let missing = match self.attachment(log, text) {
+            Ok(file) => return Ok((log, file)),
+            Err(error) if error.kind == ErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        for other in self.linked(log)? {
+            match self.attachment(other, text) {
+                Ok(file) => return Ok((other, file)),
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(missing)
+    }
+
     /// Files of a record as faces show them; which bytes are here is not known to the core.
     pub fn attachment_views(&mut self, log: LogId) -> Result<Vec<AttachmentView>, ApiError> {
         let files = self.attached(log)?;

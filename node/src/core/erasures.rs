@@ -29,7 +29,7 @@ impl Core {
         text: &str,
         reason: &str,
     ) -> Result<String, ApiError> {
-        let file = self.attachment(log, text)?;
+        let (log, file) = self.attachment_of_person(log, text)?;
         let reason = rights::reason(reason)?;
         if matches!(file.what, What::Erased { .. }) {
             return Ok("nothing to change: the file is erased already".to_owned());

@@ -167,7 +167,14 @@ impl Core {
         Ok(found)
     }
 
-    /// Adds what linked records say to a record's view: their items after its own; who the patient is stays its own.
+    /// A record, and then those that are shown as one with it.
+    pub fn person(&mut self, log: LogId) -> Result<Vec<LogId>, ApiError> {
+        let mut logs = vec![log];
+        logs.extend(self.linked(log)?);
+        Ok(logs)
+    }
+
+    /// Adds what linked records say to a record's view: their items and files after its own; who the patient is stays its own.
     pub(super) fn add_linked(
         &mut self,
         log: LogId,
@@ -183,6 +190,10 @@ impl Core {
                 }
             };
             add_items(&mut view.content, said.content);
+            match self.attachment_views(other) {
+                Ok(files) => view.attachments.extend(files),
+                Err(error) => view.problems.push(error.message),
+            }
             let row = self.opened()?.index.get(&other).map(|row| row.view(other));
             view.linked.extend(row);
             let found = self.conflicts(other)?;

@@ -294,6 +294,33 @@ fn the_same_file_is_attached_once_and_its_name_finds_it() {
 }
 
 #[test]
+fn files_of_records_that_are_shown_as_one_are_shown_as_one() {
+    let (_dir, a, _b) = two();
+    let (one, other) = (a.new_patient("Okafor"), a.new_patient("Okafor"));
+    a.attach(one, "here.png", 1);
+    a.attach(other, "there.png", 2);
+    let shown = |log: LogId| {
+        let view = a.with(|core, _| core.show(log)).unwrap();
+        let names = view.attachments.into_iter().map(|file| file.name);
+        names.collect::<Vec<_>>()
+    };
+    let found = |text: &str| a.with(|core, _| core.attachment_of_person(one, text));
+    assert_eq!(shown(one), ["here.png"]);
+    assert!(found("there.png").is_err());
+    a.with(|core, who| core.link(who, one, other)).unwrap();
+    assert_eq!(shown(one), ["here.png", "there.png"]);
+    assert_eq!(found("there.png").unwrap().0, other);
+    assert_eq!(found("here.png").unwrap().0, one);
+    a.with(|core, who| core.erase_file(who, one, "there.png", "a mistake"))
+        .unwrap();
+    assert_eq!(a.names(other), ["erased: a mistake"]);
+    assert_eq!(
+        found("nowhere").err().map(|e| e.kind),
+        Some(ErrorKind::NotFound)
+    );
+}
+
+#[test]
 fn only_those_who_may_attach_do() {
     let (_dir, mut a, b) = two();
     let log = a.new_patient("Okafor");
