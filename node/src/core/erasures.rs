@@ -261,8 +261,12 @@ impl Core {
         self.bound_unproven();
     }
 
-    /// The logs of which this transaction has an entry without its payload that no erasure takes.
-    pub(super) fn without_erasure(&mut self, pending: &Pending) -> BTreeSet<LogId> {
+    /// The logs of which this transaction has an entry without its payload that no erasure takes, held or ahead of its turn.
+    pub(super) fn without_erasure(
+        &mut self,
+        pending: &Pending,
+        waiting: &[Entry],
+    ) -> BTreeSet<LogId> {
         let entries = pending.batch.entries.iter();
         let entries = entries.chain(pending.batch.forks.iter().map(|(_, entry)| entry));
         let bare: Vec<(LogId, EntryHash, Kind)> = entries
@@ -272,6 +276,7 @@ impl Core {
         let unexplained = bare.into_iter().filter(|(log, entry, kind)| {
             let state = self.log(*log);
             !state.is_ok_and(|state| state.may_be_bare(entry, *kind))
+                && !self.is_explained(*log, entry, waiting)
         });
         unexplained.map(|(log, ..)| log).collect()
     }
@@ -300,6 +305,6 @@ impl Core {
 }
 
 /// Whether an entry is without the payload that only an erasure can have taken; without a clear body it says nothing at all and is refused.
-fn is_bare(entry: &Entry) -> bool {
+pub(super) fn is_bare(entry: &Entry) -> bool {
     entry.payload().is_none() && !entry.header().kind.is_clear()
 }

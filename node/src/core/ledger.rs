@@ -14,6 +14,8 @@ use salus_sync::{CatalogAnswer, CatalogItem, Changed, Committed, Loaded};
 
 use tokio::runtime::Handle;
 
+use super::ahead::Framed;
+use super::erasures::is_bare;
 use super::{Core, LogSummary, Notice, Pending, failure};
 
 /// Rosters of clinics that nobody here made known, which a federation's clinics pass on so that each other's entries can be
@@ -237,6 +239,7 @@ impl Core {
         loaded.forked = lacking.forked;
         loaded.more = wanted.len() >= MAX_LOADED;
         let mut bytes = 0;
+        let mut frame = Framed::default();
         for (line, seq, named) in wanted {
             if bytes >= max_bytes && !loaded.entries.is_empty() {
                 loaded.more = true;
@@ -251,11 +254,18 @@ impl Core {
                     hash: entry.hash(),
                 },
             );
+            frame.entries.insert(entry.hash());
+            if is_bare(&entry) {
+                frame.bare.push((entry.hash(), entry.header().kind));
+            }
             let encoded = entry.encode();
             bytes += encoded.len();
             loaded.entries.push(encoded);
         }
-        if !loaded.more {
+        if loaded.more {
+            let ahead = self.ahead(peer, log, theirs.is_empty(), &frame)?;
+            loaded.entries.splice(0..0, ahead);
+        } else {
             // A full or damaged store still hands over what it has.
             loaded.statement = self.state_of(log).unwrap_or_else(|error| {
                 tracing::warn!(%error, "nothing could be stated about a log that was served");
@@ -348,7 +358,8 @@ impl Core {
             self.abandon(&pending);
             return Err(error);
         }
-        self.set_unproven_aside(&mut pending, &mut committed);
+        let waiting: Vec<Entry> = waiting.into_values().flatten().collect();
+        self.set_unproven_aside(&mut pending, &waiting, &mut committed);
         self.judge_again_after(&ended, &mut pending);
         for log in &pending.touched {
             if self.rosters.log(*log).is_none() {
@@ -468,9 +479,14 @@ impl Core {
         all
     }
 
-    /// Sets entries of a new record aside as long as none of them entitles this clinic: the grant comes after what it grants, maybe
-    /// frames later. What is set aside is in memory only, and is not acknowledged as stored.
-    fn set_unproven_aside(&mut self, pending: &mut Pending, committed: &mut Committed) {
+    /// Sets entries of a new record aside as long as nothing entitles this clinic, nor goes ahead that says so: the grant comes after what it
+    /// grants, maybe frames later. What is set aside is in memory only, and is not acknowledged as stored.
+    fn set_unproven_aside(
+        &mut self,
+        pending: &mut Pending,
+        waiting: &[Entry],
+        committed: &mut Committed,
+    ) {
         let me = self.me();
         let mut unproven = BTreeSet::new();
         for log in &pending.touched {
@@ -479,13 +495,14 @@ impl Core {
             }
             let entitled = self
                 .log(*log)
-                .is_ok_and(|state| state.right_of(me).is_some());
+                .is_ok_and(|state| state.right_of(me).is_some())
+                || self.is_promised(*log, waiting);
             if !entitled {
                 unproven.insert(*log);
             }
         }
         // An erasure that was refused took nothing: what came without a payload because of it is not taken, nor what came with it.
-        let lied = self.without_erasure(pending);
+        let lied = self.without_erasure(pending, waiting);
         let batch = &mut pending.batch;
         let aside = |entry: &Entry| {
             let log = entry.header().log;

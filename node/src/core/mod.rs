@@ -6,6 +6,7 @@
 //!
 //! A failed commit leaves nothing behind: every log and document it touched is forgotten and read again from the store.
 
+mod ahead;
 mod at;
 mod attachments;
 mod conflicts;

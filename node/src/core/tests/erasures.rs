@@ -284,3 +284,129 @@ fn all_replicas_destroy_what_counts_and_nothing_else_in_every_order() {
     println!("{erased} files and {records} records erased, {forked} forked, {vain} in vain");
     assert!(erased > 5 && records > 0 && forked > 0);
 }
+
+#[test]
+fn a_record_longer_than_what_may_wait_in_memory_reaches_a_newcomer() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    a.with(|core, who| core.attach(who, log, vec![file("wrong.png", 1)], &all()))
+        .unwrap();
+    // More than there is room for before the grant and the erasure come.
+    a.with(|core, who| {
+        let (epoch, key) = core.newest_key(log).unwrap();
+        for n in 0..10 {
+            let part = salus_audit::Body::Attach {
+                id: format!("source-{n}"),
+                name: "source.json".into(),
+                mime: "application/fhir+json".into(),
+                encoding: salus_audit::Encoding::Identity,
+                bytes_len: 4_000_000,
+                inline: vec![n; 4_000_000],
+            };
+            let said = super::super::Said::Sealed(&part, epoch, &key);
+            let scope = Some(salus_audit::Scope::Attachment);
+            core.transact(|core, pending| core.append(pending, &who.key, log, scope, said))
+                .unwrap();
+        }
+        core.erase_file(who, log, "wrong.png", "other patient")
+            .unwrap();
+        let them = b.with(|core, _| core.me());
+        core.grant(who, log, them, Right::Read).unwrap();
+    });
+    let (me, them) = (a.with(|core, _| core.me()), b.with(|core, _| core.me()));
+    let (here, there) = (
+        CoreLedger::new(Arc::clone(&a.core)),
+        CoreLedger::new(Arc::clone(&b.core)),
+    );
+    let (mut reached, mut frames) = (Heights::new(), 0);
+    loop {
+        let loaded = here.load(them, log, &reached, 1 << 20).unwrap();
+        reached = loaded.reached;
+        let committed = there.commit(me, loaded.entries, Vec::new()).unwrap();
+        assert_eq!(committed.refused, 0);
+        frames += 1;
+        if !loaded.more {
+            break;
+        }
+    }
+    assert!(frames > 8, "{frames}");
+    assert_eq!(a.heights(log), b.heights(log));
+    b.with(|core, _| while core.digest_dirty(100).unwrap() > 0 {});
+    assert_eq!(b.with(|core, _| core.patients()).unwrap().len(), 1);
+    b.verifies();
+}
+
+#[test]
+fn a_promise_by_who_was_never_promised_anything_is_none() {
+    let (_dir, [a, b, c]) = three();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    let (me, them) = (b.with(|core, _| core.me()), c.with(|core, _| core.me()));
+    b.with(|core, who| core.grant(who, log, them, Right::Read))
+        .unwrap();
+    let loaded = b.with(|core, _| core.load_for(them, log, &Heights::new(), 1));
+    let first = loaded.unwrap().entries;
+    let grants =
+        |bytes: &Vec<u8>| salus_audit::Entry::decode(bytes).unwrap().header().kind == Kind::Grant;
+    let (ahead, genesis): (Vec<_>, Vec<_>) = first.into_iter().partition(grants);
+    assert_eq!((ahead.len(), genesis.len()), (2, 1));
+    // Which of both is home's, is known to who has the rosters only: alone neither is enough.
+    let ledger = CoreLedger::new(Arc::clone(&c.core));
+    for promise in &ahead {
+        let frame = vec![promise.clone(), genesis[0].clone()];
+        assert_eq!(ledger.commit(me, frame, Vec::new()).unwrap().accepted, 0);
+        assert!(c.with(|core, _| core.logs.summary(&log).is_none()));
+    }
+    let frame = [ahead, genesis].concat();
+    assert_eq!(ledger.commit(me, frame, Vec::new()).unwrap().accepted, 1);
+    b.carry_to(&c);
+    assert_eq!(c.heights(log), b.heights(log));
+}
+
+#[test]
+fn an_explanation_by_who_may_not_erase_hides_nothing() {
+    let (_dir, [a, b, c]) = three();
+    let log = a.new_patient("Okafor");
+    for other in [&b, &c] {
+        share(&a, other, log, Right::Write);
+    }
+    a.with(|core, who| core.attach(who, log, vec![file("scan.png", 1)], &all()))
+        .unwrap();
+    a.give(&b, log);
+    // Beta signs an erasure of Alpha's file, on top of what Gamma lacks, and sends it ahead of the file without its payload.
+    let them = c.with(|core, _| core.me());
+    let (me, at_gamma) = (b.with(|core, _| core.me()), c.heights(log));
+    let loaded = b.with(|core, _| core.load_for(them, log, &at_gamma, usize::MAX));
+    let entries: Vec<_> = loaded.unwrap().entries;
+    let attach = salus_audit::Entry::decode(&entries[0]).unwrap();
+    assert_eq!(attach.header().kind, Kind::Attach);
+    let erase = b.with(|core, who| {
+        let (chain, size) = (core.chain_id(), core.tree.size());
+        let draft = salus_audit::Draft {
+            log,
+            parents: core.log(log).unwrap().parents(chain),
+            authority: attach.header().authority.clone(),
+            kind: Kind::Erase,
+            scope: None,
+            epoch: None,
+            blobs: Vec::new(),
+            time_ms: 1_790_000_000_000,
+            actor: who.key.actor(),
+        };
+        let control = salus_audit::Control::Erase {
+            entries: vec![attach.hash()],
+            reason: "hidden".into(),
+        };
+        let position = core.log(log).unwrap().position(chain, size + 7);
+        draft
+            .sign(position, control.encode(), &who.key, &core.chain)
+            .unwrap()
+    });
+    let frame = vec![erase.encode(), attach.without_payload().encode()];
+    let ledger = CoreLedger::new(Arc::clone(&c.core));
+    assert_eq!(ledger.commit(me, frame, Vec::new()).unwrap().accepted, 0);
+    assert_eq!(c.heights(log), at_gamma);
+    b.give(&c, log);
+    assert_eq!(c.heights(log), b.heights(log));
+    assert!(c.payloads(log).1.is_empty());
+}
