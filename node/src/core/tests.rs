@@ -1,6 +1,7 @@
 //! Stories of one and two clinics, without any network: entries are carried by hand.
 
 mod attachments;
+mod saved;
 mod suggestions;
 
 use std::path::Path;
