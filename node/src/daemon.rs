@@ -8,27 +8,44 @@ use salus_api::{ApiError, Auth, LockState, Request, Response, Status};
 
 use crate::folder::Folder;
 use crate::node::NodeOptions;
-use crate::remote::ApiServer;
+use crate::remote::{ApiServer, RemoteNode};
 use crate::service;
 use crate::setup::system_clock;
 
 /// Runs until SIGINT or SIGTERM. With a passphrase it opens the network and then locks: it syncs and
-/// serves, and shows nothing until somebody unlocks it. Without one it starts sealed.
+/// serves, and shows nothing until somebody unlocks it. Without one it starts sealed. `waiting` is told where another process
+/// holds the folder and is waited for, `ready` when all is up.
 pub async fn run(
     data_dir: PathBuf,
     listen: Option<SocketAddr>,
     auth: Auth,
+    waiting: impl FnOnce(),
     ready: impl FnOnce(&Status),
 ) -> Result<(), ApiError> {
     let end = End::new()?;
     let folder = Folder::new(&data_dir);
     folder.require_initialised()?;
-    let held = folder.lock_soon().await?.ok_or_else(|| {
+    let held = match folder.lock()? {
+        Some(held) => Some(held),
+        None => {
+            // A daemon holds the folder for as long as it runs: nothing to wait for.
+            if let Some((daemon, _)) = RemoteNode::connect(&folder).await? {
+                daemon.close().await;
+                return Err(ApiError::failed(format!(
+                    "a daemon runs already on the data folder {}",
+                    data_dir.display()
+                ))
+                .hint("ask it with `salus status`, or end it first"));
+            }
+            folder.lock_soon(waiting).await?
+        }
+    };
+    let held = held.ok_or_else(|| {
         ApiError::failed(format!(
             "the data folder {} is in use by another process",
             data_dir.display()
         ))
-        .hint("a daemon may run there already: ask it with `salus status`")
+        .hint("a command works on it: wait until it has ended")
     })?;
     // The sign of a daemon that was killed would send clients to a dead door.
     let _ = std::fs::remove_file(folder.daemon());

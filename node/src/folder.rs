@@ -149,11 +149,16 @@ impl Folder {
     }
 
     /// Takes the folder as soon as a command that holds it ends; `None` where somebody holds it longer than [`LOCK_WAIT`].
-    pub async fn lock_soon(&self) -> Result<Option<FolderLock>, ApiError> {
+    /// `waiting` is told once, where it is not free at once.
+    pub async fn lock_soon(&self, waiting: impl FnOnce()) -> Result<Option<FolderLock>, ApiError> {
         let begun = std::time::Instant::now();
+        let mut waiting = Some(waiting);
         loop {
             if let Some(lock) = self.lock()? {
                 return Ok(Some(lock));
+            }
+            if let Some(waiting) = waiting.take() {
+                waiting();
             }
             if begun.elapsed() > LOCK_WAIT {
                 return Ok(None);
@@ -353,6 +358,25 @@ mod tests {
         assert!(folder.lock().unwrap().is_none());
         drop(held);
         assert!(folder.lock().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_folder_is_told_once_and_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path().join("clinic"));
+        folder.create().unwrap();
+        let mut told = 0;
+        let free = folder.lock_soon(|| told += 1).await.unwrap();
+        assert!(free.is_some());
+        assert_eq!(told, 0);
+        // What is told is that somebody holds it: here they let go then.
+        let held = free;
+        let waited = folder.lock_soon(|| {
+            told += 1;
+            drop(held);
+        });
+        assert!(waited.await.unwrap().is_some());
+        assert_eq!(told, 1);
     }
 
     #[test]

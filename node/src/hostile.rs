@@ -8,11 +8,18 @@ use salus_sandbox::{Config, Job, Sandbox};
 /// Tries foreign changes on a copy of a record's document.
 pub const RECORD_TRIAL: &str = "record-trial";
 
+/// Loads a saved document before this process does.
+pub const RECORD_LOAD: &str = "record-load";
+
 /// What a worker can be asked for.
-static JOBS: [Job; 3] = [
+static JOBS: [Job; 4] = [
     Job {
         name: RECORD_TRIAL,
         run: salus_record::trial_job,
+    },
+    Job {
+        name: RECORD_LOAD,
+        run: salus_record::load_job,
     },
     Job {
         name: salus_imaging::JOB,

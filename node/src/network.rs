@@ -3,6 +3,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use salus_api::{ApiError, Event, NetworkMode, PeerView, SyncReport};
 use salus_audit::ClinicId;
 use salus_mesh::{MeshError, MeshEvent, Network, PeerStatus};
@@ -72,6 +73,24 @@ pub async fn listen(node: Weak<Node>, mut events: broadcast::Receiver<MeshEvent>
         }
         node.tell(Event::PeersChanged);
     }
+}
+
+/// Clinics that are synced with at once: those that are away cost one wait together, those that are there share disk and
+/// processor anyway. A guess.
+const SYNCS_AT_ONCE: usize = 8;
+
+/// Syncs with several clinics, and reports in their order.
+pub async fn sync_all(node: &Node, clinics: Vec<ClinicId>) -> Vec<SyncReport> {
+    together(clinics, |clinic| sync_with(node, clinic)).await
+}
+
+/// Does something with each of these, [`SYNCS_AT_ONCE`] at a time, and returns what came of it in their order.
+async fn together<T, R, F: Future<Output = R>>(each: Vec<T>, work: impl Fn(T) -> F) -> Vec<R> {
+    futures_util::stream::iter(each)
+        .map(work)
+        .buffered(SYNCS_AT_ONCE)
+        .collect()
+        .await
 }
 
 /// Syncs with one clinic until both hold the same, and reports what it took.
@@ -149,4 +168,30 @@ pub async fn peers(node: &Node) -> Result<Vec<PeerView>, ApiError> {
             }
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_that_are_away_are_waited_for_together_and_not_all_at_once() {
+        // Each goes on only once as many wait: one after the other nobody ever would.
+        let all = tokio::sync::Barrier::new(SYNCS_AT_ONCE);
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let numbers: Vec<usize> = (0..SYNCS_AT_ONCE * 3).collect();
+        let work = async |number| {
+            let here = now.fetch_add(1, Ordering::Relaxed) + 1;
+            most.fetch_max(here, Ordering::Relaxed);
+            all.wait().await;
+            now.fetch_sub(1, Ordering::Relaxed);
+            number
+        };
+        let done = together(numbers.clone(), work);
+        let done = tokio::time::timeout(Duration::from_secs(60), done).await;
+        assert_eq!(done.unwrap(), numbers);
+        assert_eq!(most.into_inner(), SYNCS_AT_ONCE);
+    }
 }

@@ -739,10 +739,7 @@ async fn sync(node: &Arc<Node>, clinic: Option<String>) -> Result<Response, ApiE
         return Err(ApiError::not_found("no other clinic is known here")
             .hint("make one known with `salus peers add ID ADDRESS`"));
     }
-    let mut reports = Vec::new();
-    for clinic in clinics {
-        reports.push(network::sync_with(node, clinic).await);
-    }
+    let reports = network::sync_all(node, clinics).await;
     // What arrived is shown from now on: the answer waits for the index.
     while node.with_core(|core| core.digest_dirty(64)).await? > 0 {}
     if !node.options.daemon {

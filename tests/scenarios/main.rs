@@ -9,6 +9,7 @@ mod layering;
 mod process;
 mod rights;
 mod safety;
+mod saved_documents;
 mod suggestions;
 mod two_clinics;
 mod wrong_input;

@@ -70,6 +70,18 @@ fn what_a_revoked_clinic_wrote_reaches_nobody_by_way_of_a_third() {
         drop(daemon);
     }
     a.ok(&["revoke", &id, "Beta"]);
+    // The new epoch was granted to Gamma, too: it is told once what each may do.
+    let mut told: Vec<(String, bool)> = a
+        .lines(&["grants", &id])
+        .iter()
+        .map(|grant| (grant["name"].to_string(), grant["ended"].is_null()))
+        .collect();
+    told.sort();
+    let expected = [("Alpha", true), ("Beta", false), ("Gamma", true)];
+    assert_eq!(
+        told,
+        expected.map(|(name, live)| (format!("{name:?}"), live))
+    );
     b.ok(&["patient", "note", &id, "Written after the cut."]);
     // Gamma has not heard of the revocation: it takes the note and shows it.
     let daemon = b.daemon();

@@ -141,6 +141,17 @@ fn a_folder_in_use_says_so() {
     lock.lock().unwrap();
     let said = clinic.fails(1, &["patient", "list"]);
     assert!(said.contains("in use"), "{said}");
+    // A daemon waits as long, and says so.
+    let said = clinic.fails(1, &["node"]);
+    assert!(
+        said.contains("waiting") && said.contains("in use"),
+        "{said}"
+    );
+    drop(lock);
+    let _daemon = clinic.daemon();
+    let said = clinic.fails(1, &["node"]);
+    assert!(said.contains("a daemon runs already"), "{said}");
+    assert!(!said.contains("waiting"), "{said}");
 }
 
 #[test]

@@ -81,9 +81,17 @@ impl Finder<'_> {
         match (is_active(&a.item), is_active(&b.item)) {
             (true, true) => {
                 let writes = self.apart((a, &given), (b, &given));
-                let differs = a.item.dosage != b.item.dosage;
                 let label = &a.label;
-                match differs {
+                if a.substance.in_other_strength(&b.substance) {
+                    self.raise(ConcernKind::DoseDiffers, &items, writes, || {
+                        format!(
+                            "{label} and {} were ordered at two places apart, and both are active",
+                            b.label
+                        )
+                    });
+                    return;
+                }
+                match a.item.dosage != b.item.dosage {
                     true => self.raise(ConcernKind::DoseDiffers, &items, writes, || {
                         format!("{label} was ordered at two places apart, with different doses, and both are active")
                     }),
@@ -110,7 +118,10 @@ impl Finder<'_> {
 
     fn allergies(&mut self, items: &[Touched<AllergyIntolerance>]) {
         let is_end = ends_allergy;
-        for a in items {
+        for (place, a) in items.iter().enumerate() {
+            for b in items.get(place + 1..).unwrap_or(&[]) {
+                self.two_allergies(a, b);
+            }
             let changed = |w: &Written| !is_end(w) && !ends(a, w.node, &is_end);
             let writes = self.apart((a, &is_end), (a, &changed));
             let label = &a.label;
@@ -134,6 +145,23 @@ impl Finder<'_> {
                 });
             }
         }
+    }
+
+    /// Two items of one allergy: whoever reads the milder one alone is misled.
+    fn two_allergies(&mut self, a: &Touched<AllergyIntolerance>, b: &Touched<AllergyIntolerance>) {
+        let (Some(of_a), Some(of_b)) = (&a.item.criticality, &b.item.criticality) else {
+            return;
+        };
+        let over = allergy_ended(&a.item) || allergy_ended(&b.item);
+        if of_a == of_b || over || !a.substance.same(&b.substance) {
+            return;
+        }
+        let rated = |w: &Written| w.field == "criticality";
+        let writes = self.apart((a, &rated), (b, &rated));
+        let items: [&str; 2] = [&a.path, &b.path];
+        self.raise(ConcernKind::AllergyDiffers, &items, writes, || {
+            format!("the allergy to {} was recorded at two places apart, with criticality {of_a} at one and {of_b} at the other", a.label)
+        });
     }
 
     fn conditions(&mut self, items: &[Touched<Condition>]) {

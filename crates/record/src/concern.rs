@@ -27,7 +27,7 @@ use crate::schema::Collection;
 pub enum ConcernKind {
     /// A medicine was ordered or kept while an allergy to it was recorded elsewhere.
     AllergyToMedicine,
-    /// One medicine is active twice, with different dosages.
+    /// One medicine is active twice, with different dosages or in different strengths.
     DoseDiffers,
     /// One medicine is active twice, with the same dosage.
     MedicineTwice,
@@ -35,6 +35,8 @@ pub enum ConcernKind {
     MedicineStopped,
     /// An allergy was ended or refuted while it was changed, or recorded anew, elsewhere.
     AllergyEnded,
+    /// One allergy was recorded twice, with different criticalities.
+    AllergyDiffers,
     /// A condition was ended or refuted while it was changed elsewhere.
     ConditionEnded,
     /// An item was removed while it was changed elsewhere: the merge shows neither.
@@ -50,6 +52,7 @@ impl ConcernKind {
             Self::MedicineTwice => "medicine_twice",
             Self::MedicineStopped => "medicine_stopped",
             Self::AllergyEnded => "allergy_ended",
+            Self::AllergyDiffers => "allergy_differs",
             Self::ConditionEnded => "condition_ended",
             Self::ItemRemoved => "item_removed",
         }

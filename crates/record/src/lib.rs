@@ -80,6 +80,8 @@
 //!   fitting checksums none that was judged sound broke Automerge (measured 2026-11-22, `tests/hostile.rs`).
 //! - Then it is *tried* on a copy, which finds what nobody thought of. [`Record::apply_proved`] lets a process with
 //!   limits do that ([`trial_request`], [`trial_job`], [`trial_verdict`]); [`Trust::Proven`] applies what was tried.
+//! - A saved document is loaded only after a process with limits has loaded the same bytes ([`LoadProof`], [`load_job`]): damage
+//!   with a fitting checksum can make Automerge take all memory.
 //! - Two changes of one actor under one number are an equivocation: the smaller hash stands, the other is
 //!   [`Fault::Forked`]. What the document holds already is not taken out; [`AppliedPart::rebuild`] says when a record
 //!   made anew from its changes would be another. [`Record::begun_by`] names who may begin a record.
@@ -126,6 +128,7 @@ mod read;
 mod record;
 mod removed;
 mod rules;
+mod saved;
 mod schema;
 mod sift;
 mod substance;
@@ -145,7 +148,8 @@ pub use decimal::{Decimal, NotADecimal};
 pub use describe::MAX_DESCRIPTION_LINES;
 pub use edit::{Edit, EditError, PATIENT_PATHS};
 pub use model::*;
-pub use record::{Change, LoadError, Record, actor_for};
+pub use record::{Change, Record, actor_for};
+pub use saved::{LoadError, LoadProof, load_job};
 pub use schema::{Collection, Scope};
 pub use trial::{
     MAX_TRIAL_BYTES, NotAVerdict, TrialVerdict, trial_job, trial_request, trial_verdict,

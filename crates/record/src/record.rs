@@ -8,6 +8,7 @@ use crate::concern::Concern;
 use crate::conflict::{self, Conflict};
 use crate::edit::{Edit, EditError, scope_of};
 use crate::read::Roots;
+use crate::saved::{self, LoadError, LoadProof};
 use crate::schema::{Collection, Scope};
 use crate::view::{self, RecordView};
 use crate::write::Writer;
@@ -64,11 +65,6 @@ struct Committed<T> {
     rest: T,
 }
 
-/// A saved document that cannot be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the saved document cannot be loaded")]
-pub struct LoadError;
-
 impl Record {
     /// An empty document, into which a record's changes are to be applied.
     pub fn new(actor: [u8; 16]) -> Self {
@@ -109,15 +105,12 @@ impl Record {
         Ok((record, change))
     }
 
-    /// Loads what [`Record::save`] gave. Only for bytes that this node sealed itself: a hostile document can take
-    /// any amount of memory.
+    /// Loads what [`Record::save`] gave, once somebody with limits has: a damaged document can take any amount of memory.
     ///
     /// # Errors
-    /// If the bytes are damaged.
-    pub fn load(snapshot: &[u8], actor: [u8; 16]) -> Result<Self, LoadError> {
-        let doc = guard(|| Automerge::load(snapshot))
-            .and_then(Result::ok)
-            .ok_or(LoadError)?;
+    /// If the bytes are damaged, or others than the proof is of.
+    pub fn load(saved: &[u8], actor: [u8; 16], proof: &LoadProof) -> Result<Self, LoadError> {
+        let doc = saved::load(saved, proof)?;
         Ok(Self {
             doc: doc.with_actor(actor_id(actor)),
             actor,

@@ -95,6 +95,8 @@ pub(crate) struct Substance {
     codes: Vec<(String, String)>,
     /// Its names, as the words that make the substance.
     names: Vec<Vec<String>>,
+    /// The amounts that its names tell, where they tell any: one list a name, sorted.
+    strengths: Vec<Vec<String>>,
 }
 
 impl Substance {
@@ -104,20 +106,24 @@ impl Substance {
             (!code.is_empty()).then(|| (system.clone(), code.clone()))
         });
         let displays = concept.coding.iter().filter_map(|c| c.display.as_deref());
-        let mut names: Vec<Vec<String>> = concept
+        let told: Vec<&str> = concept
             .text
             .as_deref()
             .into_iter()
             .chain(displays)
             .take(MAX_NAMES)
-            .map(words)
-            .filter(|name| !name.is_empty())
             .collect();
-        names.sort();
-        names.dedup();
+        let all = |parts: fn(&str) -> Vec<String>| {
+            let mut all: Vec<Vec<String>> = told.iter().map(|name| parts(name)).collect();
+            all.retain(|parts| !parts.is_empty());
+            all.sort();
+            all.dedup();
+            all
+        };
         Self {
             codes: codes.take(MAX_NAMES).collect(),
-            names,
+            names: all(words),
+            strengths: all(amounts),
         }
     }
 
@@ -125,6 +131,13 @@ impl Substance {
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.codes.iter().any(|code| other.codes.contains(code))
             || self.names.iter().any(|name| other.names.contains(name))
+    }
+
+    /// Whether both say how strong they are, and say otherwise. Of the same medicine only.
+    pub(crate) fn in_other_strength(&self, other: &Self) -> bool {
+        !self.strengths.is_empty()
+            && !other.strengths.is_empty()
+            && !self.strengths.iter().any(|s| other.strengths.contains(s))
     }
 
     /// Whether a medicine is, or has in it, what an allergy is to.
@@ -163,6 +176,63 @@ fn words(name: &str) -> Vec<String> {
         .collect()
 }
 
+/// Units of strengths, each with what it is told in, and how many of those it is.
+const UNITS: [(&str, &str, f64); 15] = [
+    ("kg", "mg", 1e6),
+    ("g", "mg", 1e3),
+    ("mg", "mg", 1.0),
+    ("mcg", "mg", 1e-3),
+    ("ug", "mg", 1e-3),
+    ("µg", "mg", 1e-3),
+    ("μg", "mg", 1e-3),
+    ("ng", "mg", 1e-6),
+    ("l", "ml", 1e3),
+    ("ml", "ml", 1.0),
+    ("iu", "unit", 1.0),
+    ("unt", "unit", 1.0),
+    ("unit", "unit", 1.0),
+    ("units", "unit", 1.0),
+    ("mmol", "mmol", 1.0),
+];
+
+/// The amounts in a name, of one form whatever the unit: `0.5 g` and `500mg` are one.
+fn amounts(name: &str) -> Vec<String> {
+    let name = name.to_lowercase();
+    let parts: Vec<&str> = name
+        .split(|c: char| !c.is_alphanumeric() && c != '.' && c != ',')
+        .filter(|part| !part.is_empty())
+        .take(MAX_WORDS * 2)
+        .collect();
+    let mut amounts = Vec::new();
+    for (place, part) in parts.iter().enumerate() {
+        let end = part
+            .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
+            .unwrap_or(part.len());
+        let (digits, rest) = part.split_at(end);
+        let unit = match rest {
+            "" => parts.get(place + 1).copied().unwrap_or_default(),
+            unit => unit,
+        };
+        let unit = unit.trim_end_matches(['.', ',']);
+        let known = UNITS.iter().find(|(written, ..)| *written == unit);
+        if let (Some((_, told_in, times)), Some(number)) = (known, number(digits)) {
+            amounts.push(format!("{:.6} {told_in}", number * times));
+        }
+    }
+    amounts.sort();
+    amounts
+}
+
+/// A number with a decimal point or comma; a comma before three digits parts thousands, but for `0,125`.
+fn number(digits: &str) -> Option<f64> {
+    let thousands = |(whole, rest): (&str, &str)| rest.len() == 3 && whole != "0";
+    let plain = match digits.split_once(',') {
+        Some(parts) if thousands(parts) => digits.replace(',', ""),
+        _ => digits.replace(',', "."),
+    };
+    plain.trim_end_matches('.').parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +254,24 @@ mod tests {
         assert!(rxnorm("860975", "Glucophage").same(&rxnorm("860975", "metformin XR")));
         assert!(!rxnorm("860975", "").same(&rxnorm("860974", "")));
         assert!(!named("500 mg tablet").same(&named("250 mg capsule")));
+    }
+
+    #[test]
+    fn a_strength_is_the_same_however_it_is_written() {
+        let differ = |a: &str, b: &str| {
+            let differ = named(a).in_other_strength(&named(b));
+            assert_eq!(named(b).in_other_strength(&named(a)), differ);
+            differ
+        };
+        assert!(differ("Metformin 500 mg", "metformin 850mg tablets"));
+        assert!(differ("Digoxin 0,125 mg", "Digoxin 0.25 mg"));
+        assert!(differ("Amoxicillin 250 MG/5 ML", "Amoxicillin 125 mg/5 ml"));
+        assert!(!differ("Metformin 0.5 g", "Metformin 500 mg"));
+        assert!(!differ("Levothyroxine 50 µg", "Levothyroxine 0.05 mg"));
+        assert!(!differ("Heparin 5,000 UNT", "Heparin 5000 units."));
+        // Who says nothing contradicts nobody; hours are no strength.
+        assert!(!differ("Metformin", "Metformin 500 mg"));
+        assert!(!differ("24 HR Metformin 500 mg", "Metformin 500 mg"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Commands that do not go through a node's API: founding a clinic, running the daemon, the terminal UI, the demo and
 //! the benchmarks.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -184,12 +184,18 @@ pub async fn node(
     });
     let mut said = Ok(());
     let started = Cell::new(false);
+    let shared = RefCell::new(&mut *out);
+    let waiting = || {
+        let mut out = shared.borrow_mut();
+        out.message("another command works on the data folder: waiting for it to end");
+    };
     let ready = |status: &Status| {
         started.set(true);
-        said = render::ready(out, status);
+        said = render::ready(&mut shared.borrow_mut(), status);
     };
     {
-        let mut daemon = pin!(daemon::run(global.folder()?, args.listen, auth, ready));
+        let folder = global.folder()?;
+        let mut daemon = pin!(daemon::run(folder, args.listen, auth, waiting, ready));
         match interrupt.or(&mut daemon).await {
             Ok(ended) => ended?,
             // The daemon has heard the same signal and is closing.

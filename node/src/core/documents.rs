@@ -18,6 +18,7 @@ use salus_vault::{EpochKey, HpkeSecret, IndexKey, open_payload};
 
 use super::index::{Index, IndexRow};
 use super::keys::not_readable;
+use super::saved::{LoadProofs, Restored};
 use super::staffing::SECRET_PAST_KEYS;
 use super::{Core, Pending, failure};
 use crate::hostile::RECORD_TRIAL;
@@ -40,6 +41,7 @@ pub struct Opened {
     pub(super) unreadable: Vec<LogId>,
     documents: LruCache<LogId, Document>,
     keys: LruCache<LogId, HashMap<EntryHash, EpochKey>>,
+    proofs: LoadProofs,
 }
 
 /// An open document and how much of its log is in it.
@@ -168,6 +170,7 @@ impl Opened {
             index,
             documents: LruCache::new(MAX_OPEN_DOCUMENTS),
             keys: LruCache::new(MAX_OPEN_KEYS),
+            proofs: LoadProofs::default(),
         })
     }
 
@@ -309,14 +312,20 @@ impl Core {
         let writer = actor(self.chain_id(), log);
         let index_key = self.opened()?.index_key.clone();
         // A damaged snapshot is a lost cache: verification names it, the entries make the document again.
-        let Ok(Some(bytes)) = self.store().snapshot(log, &index_key) else {
-            return Ok(empty);
+        let bytes = match self.store().snapshot(log, &index_key) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(empty),
+            Err(_) => return self.empty_document(log),
         };
         let Ok(snapshot) = minicbor::decode::<Snapshot>(&bytes) else {
-            return Ok(empty);
+            return self.empty_document(log);
         };
-        let Ok(record) = Record::load(&snapshot.document, writer) else {
-            return Ok(empty);
+        let sandbox = Arc::clone(&self.sandbox);
+        let proofs = &mut self.opened()?.proofs;
+        let record = match proofs.restore(&sandbox, log, &snapshot.document, writer) {
+            Restored::Record(record) => record,
+            Restored::Damaged => return self.empty_document(log),
+            Restored::Untried => return Ok(empty),
         };
         let chain = self.chain_id();
         let founder = founder(self.log(log)?).unwrap_or(chain);

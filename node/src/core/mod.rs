@@ -24,6 +24,7 @@ mod logs;
 mod people;
 mod proofs;
 mod rights;
+mod saved;
 mod staffing;
 mod statements;
 mod suggestions;

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod erasures;
+mod saved;
 mod suggestions;
 
 use std::path::Path;

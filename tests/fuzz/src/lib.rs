@@ -13,7 +13,8 @@
 //!
 //! The same target, seed and number of inputs make the same inputs. Before an input is tried it is written to a file
 //! (`last-TARGET.bin`; replay it with `TARGET --raw --replay`), so that one that ends the process (a failed allocation: it
-//! has 4 GiB; an overflow of the stack) or never ends is known, too.
+//! has 4 GiB; an overflow of the stack) or never ends is known, too. Saved documents are loaded by a worker process first, as
+//! the product does ([`worker`]).
 //!
 //! Not here: hostile peers at work over time (`crates/sync/src/sim`), damaged files (`crates/store`), and damage to what is
 //! sealed, which is refused by its tag before a decoder sees it.
@@ -26,6 +27,7 @@ pub mod rng;
 pub mod subject;
 pub mod targets;
 mod watch;
+pub mod worker;
 
 pub use campaign::{Campaign, Finding, Kind, Tally};
 pub use rng::Rng;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use salus_fuzz::targets::{TARGETS, Target};
-use salus_fuzz::{Campaign, Tally, hexfile};
+use salus_fuzz::{Campaign, Tally, hexfile, worker};
 
 /// Hostile bytes for every decoder.
 #[derive(Parser)]
@@ -39,6 +39,9 @@ struct Arguments {
 
 #[expect(clippy::print_stdout, reason = "a command line")]
 fn main() -> ExitCode {
+    if let Some(code) = worker::serve_if_worker() {
+        return code;
+    }
     let arguments = Arguments::parse();
     if arguments.list {
         for target in TARGETS {

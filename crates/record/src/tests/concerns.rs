@@ -119,6 +119,58 @@ fn one_medicine_ordered_apart_with_two_doses_is_a_concern_that_says_who_wrote_wh
 }
 
 #[test]
+fn one_medicine_ordered_apart_in_two_strengths_is_told_as_two_doses() {
+    let order = |id: &str, words: &str| {
+        let mut item = medication(id, "1");
+        item.code = CodeableConcept::text(words);
+        item.dosage.clear();
+        Edit::Put(Item::Medication(item))
+    };
+    let (mut a, mut b) = pair();
+    edit(&mut a, order("m1", "Metformin 500 mg"));
+    edit(&mut b, order("m2", "metformin 850 MG tablet"));
+    let both = ["medications/m1", "medications/m2"];
+    let found = meet(&mut a, &mut b);
+    assert_eq!(found, one(ConcernKind::DoseDiffers, &both));
+    let said = &a.concerns()[0].sentence;
+    assert!(said.contains("500 mg") && said.contains("850 MG"), "{said}");
+    // One strength, written otherwise, is one order twice.
+    let (mut a, mut b) = pair();
+    edit(&mut a, order("m1", "Metformin 500 mg"));
+    edit(&mut b, order("m2", "Metformin 0.5 g"));
+    let found = meet(&mut a, &mut b);
+    assert_eq!(found, one(ConcernKind::MedicineTwice, &both));
+}
+
+#[test]
+fn one_allergy_recorded_apart_with_two_criticalities_is_a_concern() {
+    let rated = |id: &str, criticality: &str| {
+        let mut item = allergy(id, "Penicillin");
+        item.criticality = Some(criticality.into());
+        put(item)
+    };
+    let (mut a, mut b) = pair();
+    edit(&mut a, rated("a1", "high"));
+    edit(&mut b, rated("a2", "low"));
+    let both = ["allergies/a1", "allergies/a2"];
+    let found = meet(&mut a, &mut b);
+    assert_eq!(found, one(ConcernKind::AllergyDiffers, &both));
+    let said = &a.concerns()[0].sentence;
+    assert!(said.contains("high") && said.contains("low"), "{said}");
+    // Whoever saw both settles it, by rating one anew or by letting both stand.
+    let (mut c, mut d) = (a.clone(), b.clone());
+    edit(&mut c, rated("a2", "high"));
+    assert_eq!(meet(&mut c, &mut d), []);
+    edit(&mut a, acknowledge(&found[0].1));
+    assert_eq!(meet(&mut a, &mut b), []);
+    // The same twice misleads nobody.
+    let (mut a, mut b) = pair();
+    edit(&mut a, rated("a1", "high"));
+    edit(&mut b, rated("a2", "high"));
+    assert_eq!(meet(&mut a, &mut b), []);
+}
+
+#[test]
 fn what_a_clinician_did_knowing_of_the_other_is_not_flagged() {
     let (mut a, mut b) = pair();
     edit(&mut a, named("m1", "Metformin", "500"));

@@ -197,7 +197,7 @@ proptest! {
         }
         send(&settled, &mut newcomer);
         prop_assert_eq!(newcomer.conflicts(), vec![]);
-        let loaded = Record::load(&newcomer.save(), actor(9)).unwrap();
+        let loaded = load(&newcomer.save(), actor(9)).unwrap();
         prop_assert_eq!(loaded.view(), settled.view());
     }
 }

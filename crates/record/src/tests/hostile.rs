@@ -195,7 +195,7 @@ fn hostile_changes_never_panic_and_leave_the_record_as_it_was() {
                 match target.apply([(bad, None)], Trust::Foreign) {
                     Ok(_) => {
                         accepted += 1;
-                        assert!(Record::load(&target.save(), actor(1)).is_ok());
+                        assert!(load(&target.save(), actor(1)).is_ok());
                         target.view();
                     }
                     Err(_) => {
@@ -465,7 +465,7 @@ fn many_hostile_changes() {
         slowest = slowest.max(begin.elapsed());
         if outcome == "accepted" {
             target.edit(&[set("phone", "1")], 0).unwrap();
-            assert!(Record::load(&target.save(), actor(1)).is_ok());
+            assert!(load(&target.save(), actor(1)).is_ok());
         } else {
             assert_eq!(target.heads(), b.heads());
         }

@@ -191,30 +191,6 @@ fn one_bundle_imported_at_two_clinics_is_one_record() {
 }
 
 #[test]
-fn a_snapshot_holds_everything_and_a_damaged_one_is_refused() {
-    let (mut a, mut b) = pair();
-    a.import(Edit::all(content()), NOW_MS).unwrap();
-    edit(&mut a, set("phone", "1"));
-    edit(&mut b, set("phone", "2"));
-    exchange(&mut a, &mut b);
-    let saved = a.save();
-    let loaded = Record::load(&saved, actor(0)).unwrap();
-    assert_eq!(loaded.heads(), a.heads());
-    assert_eq!(loaded.view(), a.view());
-    assert_eq!(loaded.conflicts(), a.conflicts());
-    for cut in [0, 1, saved.len() / 2, saved.len() - 1] {
-        assert!(Record::load(&saved[..cut], actor(0)).is_err() || cut == 0);
-    }
-    for at in (0..saved.len()).step_by(37) {
-        let mut bad = saved.clone();
-        bad[at] ^= 0x20;
-        if let Ok(record) = Record::load(&bad, actor(0)) {
-            assert_eq!(record.heads(), a.heads(), "byte {at}");
-        }
-    }
-}
-
-#[test]
 fn what_a_later_version_wrote_is_kept() {
     let (mut a, mut b) = pair();
     edit(

@@ -6,6 +6,7 @@ mod convergence;
 mod edits;
 mod hostile;
 mod merge;
+mod saving;
 mod sifting;
 mod speed;
 mod trials;
@@ -95,6 +96,12 @@ fn send(from: &Record, to: &mut Record) {
         .filter(|h| from.has_change(h))
         .collect();
     to.apply(from.changes_since(&have), Trust::Foreign).unwrap();
+}
+
+/// Loads without anybody else: these bytes are the test's own.
+fn load(saved: &[u8], actor: [u8; 16]) -> Result<Record, LoadError> {
+    let proof = LoadProof::ask(saved, |request| Some(load_job(request)))?;
+    Record::load(saved, actor, &proof)
 }
 
 fn exchange(a: &mut Record, b: &mut Record) {

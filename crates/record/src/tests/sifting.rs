@@ -136,7 +136,7 @@ fn all_that_holds_is_taken_in_and_the_rest_is_named() {
         assert_eq!(faults, expected);
         // Nothing of it is queued anywhere, and the record goes on.
         edit(&mut record, set("phone", "9"));
-        assert!(Record::load(&record.save(), actor(9)).is_ok());
+        assert!(load(&record.save(), actor(9)).is_ok());
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use automerge::Automerge;
-
 use super::*;
 
 /// `cargo test -p salus-record --config 'profile.dev.package.salus-record.opt-level=3' -- --ignored --nocapture speed`
@@ -85,9 +83,7 @@ fn speed() {
     time("save", 20, &mut || {
         assert_eq!(record.save().len(), saved.len())
     });
-    time("load", 20, &mut || {
-        drop(Record::load(&saved, actor(0)).unwrap())
-    });
+    time("load", 20, &mut || drop(load(&saved, actor(0)).unwrap()));
     let both = [first.bytes.clone(), change.bytes.clone()];
     for trust in [Trust::Own, Trust::Foreign] {
         time(
@@ -119,15 +115,15 @@ fn speed() {
             Record::new(actor(1)).apply(all.clone(), trust).unwrap();
         });
         time(&format!("apply one of them, {trust:?}"), 5, &mut || {
-            let mut other = Record::load(&record.save(), actor(2)).unwrap();
-            let mut writer = Record::load(&record.save(), actor(3)).unwrap();
+            let mut other = load(&record.save(), actor(2)).unwrap();
+            let mut writer = load(&record.save(), actor(3)).unwrap();
             let one = edit(&mut writer, set("phone", "x"));
             let begin = Instant::now();
             other.apply([one.bytes], trust).unwrap();
             println!("    apply alone: {:?}", begin.elapsed());
         });
     }
-    let hydrated = Automerge::load(&record.save()).unwrap();
+    let hydrated = record.doc.clone();
     time("automerge hydrate (for scale)", 20, &mut || {
         drop(hydrated.hydrate(None))
     });

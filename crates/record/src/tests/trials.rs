@@ -196,7 +196,7 @@ fn cost_of_a_trial() {
         }
     }
     time("load of the same", &|| {
-        drop(Record::load(&a.save(), actor(7)).unwrap())
+        drop(load(&a.save(), actor(7)).unwrap())
     });
     time("concerns of the same", &|| drop(a.concerns()));
 }

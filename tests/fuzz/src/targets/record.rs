@@ -1,7 +1,11 @@
 //! Automerge's bytes: changes from elsewhere, and documents from the cache.
 
 use salus_fhir::{Limits, read_bytes};
-use salus_record::{Edit, Incoming, Record, Scope, Trust, actor_for, inspect_change};
+use salus_record::{
+    Conflict, Edit, Incoming, LoadProof, Record, RecordView, Scope, Trust, actor_for,
+    inspect_change, load_job,
+};
+use salus_sandbox::SandboxError;
 use sha2::{Digest, Sha256};
 
 use super::fhir::BUNDLE;
@@ -9,6 +13,7 @@ use super::{Target, same};
 use crate::mutate::{join, split};
 use crate::rng::Rng;
 use crate::subject::{Broken, Form, Outcome, Subject};
+use crate::worker;
 
 pub(super) const CHANGE: Target = Target {
     name: "change",
@@ -28,7 +33,7 @@ pub(super) const APPLY: Target = Target {
 
 pub(super) const SNAPSHOT: Target = Target {
     name: "snapshot",
-    about: "Record::load of a saved document, then shown",
+    about: "a saved document, loaded by a worker, then by Record::load, then shown",
     form: Form::Bytes,
     max_bytes: 32 * 1024,
     make: |rng| Box::new(Snapshots(World::new(rng))),
@@ -157,11 +162,22 @@ impl Subject for Changes {
 
 struct Applies(World);
 
-/// Shows all of a record.
-fn show(record: &Record) -> usize {
-    let view = record.view();
-    let lines = record.describe(&[], &record.heads());
-    view.content.observations.len() + lines.len() + record.conflicts().len()
+/// All that is shown of a record.
+#[derive(PartialEq)]
+struct Shown {
+    view: RecordView,
+    conflicts: Vec<Conflict>,
+    lines: Vec<String>,
+}
+
+impl Shown {
+    fn of(record: &Record) -> Self {
+        Self {
+            view: record.view(),
+            conflicts: record.conflicts(),
+            lines: record.describe(&[], &record.heads()),
+        }
+    }
 }
 
 impl Subject for Applies {
@@ -189,9 +205,12 @@ impl Subject for Applies {
         let part = record.apply_what_holds(incoming.clone(), Trust::Foreign);
         let taken = part.applied.changes.len();
         let fault = part.held_out.first().map(|(_, fault)| fault.to_string());
+        let mut conflicts = 0;
         if taken > 0 {
-            let shown = show(&record);
-            let loaded = Record::load(&record.save(), self.0.actor)
+            let shown = Shown::of(&record);
+            let saved = record.save();
+            let loaded = LoadProof::ask(&saved, |request| Some(load_job(request)))
+                .and_then(|proof| Record::load(&saved, self.0.actor, &proof))
                 .map_err(|_| "what was saved can be loaded".to_owned())?;
             same(
                 &loaded.heads(),
@@ -199,11 +218,11 @@ impl Subject for Applies {
                 "a loaded record has its heads",
             )?;
             same(
-                &loaded.view(),
-                &record.view(),
+                &Shown::of(&loaded),
+                &shown,
                 "a loaded record shows the same",
             )?;
-            same(&show(&loaded), &shown, "a loaded record tells the same")?;
+            conflicts = shown.conflicts.len();
         } else {
             same(
                 &record.heads(),
@@ -221,7 +240,7 @@ impl Subject for Applies {
                 "the order does not matter",
             )?;
         }
-        let conflicts = "c".repeat(record.conflicts().len().min(20));
+        let conflicts = "c".repeat(conflicts.min(20));
         let feature = format!("{} {fault:?} {conflicts}", "x".repeat(taken.min(9)));
         Ok(if taken > 0 {
             Outcome::accepted(feature)
@@ -246,15 +265,34 @@ impl Subject for Snapshots {
     }
 
     fn run(&self, input: &[u8]) -> Result<Outcome, Broken> {
-        Ok(match Record::load(input, self.0.actor) {
-            Ok(record) => {
-                let shown = show(&record);
-                // Digits don't tell features apart.
-                let shown: String = std::iter::repeat_n('x', shown.min(64)).collect();
-                Outcome::accepted(shown)
+        // As a node does: what ends the worker is never loaded here.
+        let mut failed = None;
+        let proof = LoadProof::ask(input, |request| {
+            worker::run(worker::LOAD, request)
+                .map_err(|error| failed = Some(error))
+                .ok()
+        });
+        match failed {
+            Some(error @ (SandboxError::Unavailable(_) | SandboxError::NotAWorker)) => {
+                return Err(format!("no worker to load it: {error}"));
             }
-            Err(error) => Outcome::refused(error),
-        })
+            Some(error) => return Ok(Outcome::refused(error)),
+            None => {}
+        }
+        let Ok(proof) = proof else {
+            return Ok(Outcome::refused("the worker could not load it"));
+        };
+        let record = Record::load(input, self.0.actor, &proof)
+            .map_err(|_| "what a worker loaded can be loaded".to_owned())?;
+        let Shown {
+            view,
+            lines,
+            conflicts,
+        } = Shown::of(&record);
+        let shown = view.content.observations.len() + lines.len() + conflicts.len();
+        // Digits don't tell features apart.
+        let shown: String = std::iter::repeat_n('x', shown.min(64)).collect();
+        Ok(Outcome::accepted(shown))
     }
 
     fn repair(&self, input: &mut Vec<u8>) {
