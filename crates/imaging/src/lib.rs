@@ -2,8 +2,8 @@
 //!
 //! Start from [`decode`]: it takes the bytes of a file, whose kind is known by its content, and gives [`Picture`]s of the size and
 //! colour that [`DecodeOptions`] ask for, and [`DicomMetadata`] where there are some. [`dicom_metadata`] reads these alone.
-//! [`job`] is the same as a job of a sandbox, which is where bytes of others belong; [`request`] and [`read_response`] are its two
-//! ends. [`overlay`] puts a [`HeatMap`] over a picture, [`encode_png`] makes a file of it.
+//! [`job`] is the same as a job of a sandbox, which is where bytes of others belong; [`request`] or [`request_head`] and
+//! [`read_response`] are its two ends. [`overlay`] puts a [`HeatMap`] over a picture, [`encode_png`] makes a file of it.
 //!
 //! Not here: files, network, clock; unsafe code (some of the crates below have it, for vector instructions); writing of
 //! anything but PNG; colour profiles; DICOM overlays and annotations; video.
@@ -82,7 +82,7 @@ pub use dicom::{DicomMetadata, RawStatistics, dicom_head, dicom_metadata};
 pub use encode::encode_png;
 pub use error::ImageError;
 pub use format::Format;
-pub use job::{JOB, job, read_response, request};
+pub use job::{JOB, job, read_response, request, request_head};
 pub use options::{DecodeOptions, Frames, Size, Window};
 pub use overlay::{HeatMap, heat_colour, overlay};
 pub use picture::{Picture, Pixels, luma};

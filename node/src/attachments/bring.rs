@@ -12,7 +12,7 @@ use salus_mesh::blobs::{
 use salus_vault::sealed_blob_len;
 use tokio::sync::{mpsc, watch};
 
-use super::seal::{self, belongs_to, blob_error};
+use super::seal::{self, OpenedBlob, belongs_to, blob_error};
 use super::{Teller, fill_in};
 use crate::core::{Attached, Staff, What};
 use crate::node::{Node, blocking};
@@ -292,14 +292,13 @@ async fn open(
     }
 }
 
-/// The bytes of a file of at most `most` bytes, brought where need be.
-pub async fn bytes_of(
+/// A file that can be decoded here: not above the bound of decoders, and brought where need be.
+pub async fn to_decode(
     node: &Arc<Node>,
     log: LogId,
     (blob, sealed): (BlobHash, &SealedBlob),
-    most: u64,
-) -> Result<Vec<u8>, ApiError> {
-    if sealed.len > most {
+) -> Result<OpenedBlob, ApiError> {
+    if sealed.len > salus_imaging::MAX_FILE_BYTES as u64 {
         return Err(ApiError::failed(format!(
             "the file has {} bytes: too large to look at here",
             sealed.len
@@ -309,7 +308,7 @@ pub async fn bytes_of(
     let store = node.blobs.get(node).await?;
     let max = sealed_blob_len(sealed.len).unwrap_or(u64::MAX);
     ensure(node, &store, log, blob, max, None).await?;
-    seal::open_small(&store, log, (blob, sealed)).await
+    Ok(OpenedBlob::new(store, log, blob, sealed.clone()))
 }
 
 /// A failed fetch, in the API's words.
