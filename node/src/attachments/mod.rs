@@ -219,6 +219,7 @@ pub async fn attach(
             Err(error) if error.kind == ErrorKind::Refused => others.push(error.message),
             Err(error) if paths.len() > 1 => {
                 return Err(match error.hint.clone() {
+                    Some(hint) if hint.starts_with("nothing ") => error,
                     Some(hint) => error.hint(format!("nothing was attached; {hint}")),
                     None => error.hint("nothing was attached"),
                 });

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::folder::not_written;
 use crate::node::blocking;
 use crate::source;
 
@@ -155,7 +156,7 @@ pub async fn open_blob<W: Write + Send + 'static>(
     let refused = |error: &io::Error| match error.kind() {
         io::ErrorKind::InvalidData => ApiError::integrity(format!("blob {blob}: {error}"))
             .hint("`salus doctor --repair` brings it again from another clinic"),
-        _ => ApiError::failed(format!("the file could not be written: {error}")),
+        _ => not_written("the file", error),
     };
     let hashing = Hashing::new(to, progress);
     let mut opening = OpeningWriter::new(hashing, sealed.len, &key, log.as_bytes())
@@ -288,9 +289,7 @@ pub async fn belongs_to(store: &BlobStore, blob: BlobHash, log: LogId) -> Result
 pub fn blob_error(error: &BlobError) -> ApiError {
     let message = error.to_string();
     match error {
-        BlobError::Full => {
-            ApiError::failed(message).hint("make room on the disk; nothing was attached or lost")
-        }
+        BlobError::Full => ApiError::failed(message).hint("nothing was attached or lost"),
         BlobError::Damaged { .. } => ApiError::integrity(message)
             .hint("`salus doctor --repair` brings it again from another clinic"),
         BlobError::Absent { .. } => ApiError::not_found(message)
