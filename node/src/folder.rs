@@ -229,9 +229,26 @@ pub fn io_error(doing: &str, path: &Path, error: &io::Error) -> ApiError {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             api.hint("make the folder writable for this user, or name another one with --data-dir")
         }
-        io::ErrorKind::StorageFull => api.hint("free some space; nothing was changed"),
+        _ if is_full(error) => api.hint("free some space; nothing was changed"),
         _ => api,
     }
+}
+
+/// Whether there is no room for what was to be written: on the disk, in a quota, or in a limit on files.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// Something was to be written outside of the data folder, and was not.
+pub fn not_written(what: &str, error: &io::Error) -> ApiError {
+    let api = ApiError::failed(format!("{what} could not be written: {error}"));
+    if is_full(error) {
+        return api.hint("free some space, or name a place with more room; nothing was left there");
+    }
+    api
 }
 
 /// Reads a file that must not be larger than `limit` bytes.
@@ -347,6 +364,21 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let hint = |kind: io::ErrorKind| not_written("the backup", &kind.into()).hint;
+        for kind in [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::QuotaExceeded,
+            io::ErrorKind::FileTooLarge,
+        ] {
+            assert!(hint(kind).is_some_and(|hint| hint.contains("free some space")));
+            let inside = io_error("write", Path::new("store"), &kind.into());
+            assert!(inside.hint.is_some());
+        }
+        assert_eq!(hint(io::ErrorKind::BrokenPipe), None);
+    }
 
     #[test]
     fn a_folder_is_held_by_one_at_a_time() {

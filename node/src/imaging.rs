@@ -16,10 +16,10 @@ use salus_models::ModelError;
 use salus_models::imaging::classifier::{Classification, Classifier, ClassifyOptions, Doubt};
 use salus_models::manifest::Manifest;
 use salus_models::registry::{Entry, Registry};
-use salus_sandbox::SandboxError;
 
-use crate::folder::read_bounded;
 use crate::hostile;
+use crate::inspect::open_regular;
+use crate::source::{self, Bytes};
 
 /// The model's name, and the component's.
 pub const NAME: &str = "imaging";
@@ -98,7 +98,7 @@ pub struct Scan {
     pub levels: Vec<u8>,
     /// Which frame this is, of a file with several.
     pub frame: Option<Frame>,
-    bytes: Arc<[u8]>,
+    file: Arc<dyn Bytes>,
 }
 
 /// A frame of a file with several.
@@ -127,9 +127,9 @@ impl Scan {
             .ok_or_else(|| ApiError::failed(format!("{} holds no picture", path.display())))
     }
 
-    /// Decodes a file that is in memory already; of several frames the one in the middle.
-    pub fn of_bytes(bytes: Vec<u8>, name: &str, manifest: &Manifest) -> Result<Self, ApiError> {
-        Self::decoded(bytes, Path::new(name), manifest, Frames::Middle)?
+    /// The same of bytes from elsewhere.
+    pub fn of(file: Arc<dyn Bytes>, name: &str, manifest: &Manifest) -> Result<Self, ApiError> {
+        Self::decoded(file, Path::new(name), manifest, Frames::Middle)?
             .pop()
             .ok_or_else(|| ApiError::failed(format!("{name} holds no picture")))
     }
@@ -140,13 +140,15 @@ impl Scan {
     }
 
     fn frames(path: &Path, manifest: &Manifest, frames: Frames) -> Result<Vec<Self>, ApiError> {
-        let bytes = read_bounded(path, salus_imaging::MAX_FILE_BYTES as u64)?;
-        Self::decoded(bytes, path, manifest, frames)
+        // A link that somebody names leads to what they mean; what it leads to is opened as itself.
+        let opened = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let file = open_regular(&opened)?.file;
+        Self::decoded(Arc::new(file), path, manifest, frames)
     }
 
-    /// Decodes what is in memory already; `path` is what it is called.
+    /// `path` is what the file is called.
     fn decoded(
-        bytes: Vec<u8>,
+        file: Arc<dyn Bytes>,
         path: &Path,
         manifest: &Manifest,
         frames: Frames,
@@ -156,10 +158,8 @@ impl Scan {
             frames,
             ..DecodeOptions::classifier(side, side)
         };
-        let decoded = decode(&bytes, &options, path)?;
+        let (decoded, hash) = decode_and_hash(&*file, &options, path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let hash = blake3::hash(&bytes);
-        let bytes: Arc<[u8]> = bytes.into();
         let of = decoded.frames;
         let frame = |index: u32| Frame {
             number: index + 1,
@@ -175,7 +175,7 @@ impl Scan {
                 hash,
                 levels: picture.into_grey().pixels.bytes().to_vec(),
                 frame: (of > 1).then(|| frame(index)),
-                bytes: Arc::clone(&bytes),
+                file: Arc::clone(&file),
             })
             .collect())
     }
@@ -189,7 +189,11 @@ impl Scan {
             frames: self.frame.map_or(Frames::Middle, index),
             ..DecodeOptions::preview(max_side)
         };
-        let mut decoded = decode(&self.bytes, &options, Path::new(&self.name))?;
+        let path = Path::new(&self.name);
+        let (mut decoded, hash) = decode_and_hash(&*self.file, &options, path)?;
+        if hash != self.hash {
+            return Err(source::changed(path));
+        }
         decoded
             .pictures
             .pop()
@@ -197,25 +201,31 @@ impl Scan {
     }
 }
 
+/// Decodes bytes in the sandbox; `path` is what they are called.
 pub(crate) fn decode(
-    bytes: &[u8],
+    bytes: &dyn Bytes,
     options: &DecodeOptions,
     path: &Path,
 ) -> Result<salus_imaging::Decoded, ApiError> {
-    let request = salus_imaging::request(bytes, options);
-    let name = path.display();
-    let refused = |error: ImageError| ApiError::failed(format!("{name}: {error}"));
-    match hostile::image_sandbox().run(salus_imaging::JOB, &request) {
-        Ok(response) => salus_imaging::read_response(&response).map_err(refused),
-        Err(
-            error @ (SandboxError::Unavailable(_)
-            | SandboxError::NotAWorker
-            | SandboxError::UnknownJob(_)),
-        ) => Err(ApiError::failed(format!("{name}: {error}"))
-            .hint("images are decoded in a process of their own; let this user start one")),
-        Err(error) => Err(ApiError::failed(format!("{name}: {error}"))
-            .hint("the file is damaged or made to break readers; export the image again")),
+    decode_and_hash(bytes, options, path).map(|(decoded, _)| decoded)
+}
+
+/// The same, and the BLAKE3 of the bytes that were decoded.
+fn decode_and_hash(
+    bytes: &dyn Bytes,
+    options: &DecodeOptions,
+    path: &Path,
+) -> Result<(salus_imaging::Decoded, blake3::Hash), ApiError> {
+    let refused = |error: ImageError| ApiError::failed(format!("{}: {error}", path.display()));
+    let length = bytes.length();
+    if length > salus_imaging::MAX_FILE_BYTES as u64 {
+        return Err(refused(ImageError::FileTooLarge { bytes: length }));
     }
+    let head = salus_imaging::request_head(options);
+    let sandbox = hostile::image_sandbox();
+    let (response, hash) = source::run(&sandbox, salus_imaging::JOB, &head, (bytes, length), path)?;
+    let decoded = salus_imaging::read_response(&response).map_err(refused)?;
+    Ok((decoded, hash))
 }
 
 /// Where an answer comes from, over the picture.
@@ -308,14 +318,14 @@ pub fn look(classifier: &Classifier, path: &Path) -> Result<ClassifiedView, ApiE
     look_at(classifier, Scan::read(path, classifier.manifest())?, began)
 }
 
-/// The same of a file that is in memory.
+/// The same of bytes from elsewhere.
 pub fn look_into(
     classifier: &Classifier,
-    bytes: Vec<u8>,
+    file: Arc<dyn Bytes>,
     name: &str,
 ) -> Result<ClassifiedView, ApiError> {
     let began = Instant::now();
-    let scan = Scan::of_bytes(bytes, name, classifier.manifest())?;
+    let scan = Scan::of(file, name, classifier.manifest())?;
     look_at(classifier, scan, began)
 }
 

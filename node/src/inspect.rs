@@ -3,25 +3,42 @@
 //! Not here: what a file is ([`salus_media`]), and what becomes of it.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use salus_api::ApiError;
 use salus_media::{InspectOptions, Inspected, MediaError};
-use salus_sandbox::SandboxError;
 
 use crate::folder::io_error;
 use crate::hostile;
+use crate::source::{self, Bytes, OnDisk, Unchanged};
 
-/// A file that was looked into and is still open: what is attached is what was looked into, whatever its name stands for by now.
+/// A file that is open.
 #[derive(Debug)]
 pub struct Source {
-    /// The file, at its beginning.
-    pub file: File,
+    /// Its bytes.
+    pub file: OnDisk,
     /// Its name without folders.
     pub name: String,
-    /// Its length in bytes when it was opened.
-    pub bytes: u64,
+}
+
+/// A file that was looked into and is still open: what is attached is what was looked into, whatever its name stands for by now, and
+/// whoever writes to it.
+#[derive(Debug)]
+pub struct LookedInto {
+    /// The file.
+    pub source: Source,
+    /// How many of its first bytes were looked at, and their BLAKE3.
+    looked_at: (u64, blake3::Hash),
+}
+
+impl LookedInto {
+    /// The file's bytes; an error before their end if they are not those that were looked into.
+    pub fn read(&self) -> impl Read + Send + use<> {
+        let (first, hash) = self.looked_at;
+        Unchanged::new(self.source.file.read(), first, hash)
+    }
 }
 
 /// Opens a file and says what it is, and what can be said and shown of it.
@@ -31,59 +48,25 @@ pub struct Source {
 pub fn inspect_file(
     path: &Path,
     options: &InspectOptions,
-) -> Result<(Inspected, Source), ApiError> {
-    let mut source = open_regular(path)?;
-    let total_len = source.bytes;
-    let needed = salus_media::needed(total_len);
-    let mut request = salus_media::request_head(total_len, options);
-    request.reserve_exact(needed);
-    let before = request.len();
-    let wanted = total_len.min(needed as u64);
-    (&source.file)
-        .take(wanted)
-        .read_to_end(&mut request)
-        .map_err(|error| io_error("read", path, &error))?;
-    if (request.len() - before) as u64 != wanted {
-        return Err(changed(path));
-    }
-    source
-        .file
-        .seek(SeekFrom::Start(0))
-        .map_err(|error| io_error("read", path, &error))?;
-    let inspected = run(path, &request)?;
-    Ok((inspected, source))
-}
-
-/// The same of bytes that are in memory already; `path` is what they are called.
-///
-/// # Errors
-/// If they are refused.
-pub fn inspect_bytes(
-    path: &Path,
-    bytes: &[u8],
-    options: &InspectOptions,
-) -> Result<Inspected, ApiError> {
-    let total_len = bytes.len() as u64;
-    let head = bytes.get(..salus_media::needed(total_len)).unwrap_or(bytes);
-    run(path, &salus_media::request(head, total_len, options))
-}
-
-fn run(path: &Path, request: &[u8]) -> Result<Inspected, ApiError> {
-    let name = path.display();
+) -> Result<(Inspected, LookedInto), ApiError> {
+    let source = open_regular(path)?;
+    let total_len = source.file.bytes;
+    let head = salus_media::request_head(total_len, options);
+    let wanted = total_len.min(salus_media::needed(total_len) as u64);
+    let sandbox = hostile::media_sandbox();
+    let (response, hash) = source::run(
+        &sandbox,
+        salus_media::JOB,
+        &head,
+        (&source.file, wanted),
+        path,
+    )?;
     let refused = |error: MediaError| {
-        ApiError::failed(format!("{name}: {}", error.reason())).hint(error.hint())
+        ApiError::failed(format!("{}: {}", path.display(), error.reason())).hint(error.hint())
     };
-    match hostile::media_sandbox().run(salus_media::JOB, request) {
-        Ok(response) => salus_media::read_response(&response).map_err(refused),
-        Err(
-            error @ (SandboxError::Unavailable(_)
-            | SandboxError::NotAWorker
-            | SandboxError::UnknownJob(_)),
-        ) => Err(ApiError::failed(format!("{name}: {error}"))
-            .hint("files are looked into in a process of their own; let this user start one")),
-        Err(error) => Err(ApiError::failed(format!("{name}: {error}"))
-            .hint("the file is damaged or made to break readers; export it again")),
-    }
+    let inspected = salus_media::read_response(&response).map_err(refused)?;
+    let looked_at = (wanted, hash);
+    Ok((inspected, LookedInto { source, looked_at }))
 }
 
 /// Opens a regular file, and nothing that would wait, act or lead elsewhere when it is opened: a pipe, a device, a link.
@@ -119,9 +102,11 @@ pub fn open_regular(path: &Path) -> Result<Source, ApiError> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(Source {
-        file,
+        file: OnDisk {
+            file: Arc::new(file),
+            bytes: about.len(),
+        },
         name: name.into_owned(),
-        bytes: about.len(),
     })
 }
 
@@ -142,32 +127,35 @@ fn not_regular(path: &Path) -> ApiError {
         .hint("pipes and devices are not read: save what is to be attached as a file")
 }
 
-fn changed(path: &Path) -> ApiError {
-    ApiError::failed(format!("{} changed while it was read", path.display()))
-        .hint("wait until the program that writes it has finished")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use salus_media::MediaType;
 
-    fn look(path: &Path) -> Result<(Inspected, Source), ApiError> {
+    fn look(path: &Path) -> Result<(Inspected, LookedInto), ApiError> {
         inspect_file(path, &InspectOptions::default())
     }
 
     #[test]
-    fn a_file_is_what_it_holds_and_stays_open_at_its_beginning() {
+    fn a_file_is_what_it_holds_and_stays_what_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.pdf");
         std::fs::write(&path, "Two\nlines\n").unwrap();
-        let (inspected, mut source) = look(&path).unwrap();
+        let (inspected, looked_into) = look(&path).unwrap();
         assert_eq!(inspected.facts.media, MediaType::Text);
         assert_eq!(inspected.facts.lines, Some(2));
-        assert_eq!((source.name.as_str(), source.bytes), ("report.pdf", 10));
+        let source = &looked_into.source;
+        assert_eq!(
+            (source.name.as_str(), source.file.bytes),
+            ("report.pdf", 10)
+        );
         let mut text = String::new();
-        source.file.read_to_string(&mut text).unwrap();
+        looked_into.read().read_to_string(&mut text).unwrap();
         assert_eq!(text, "Two\nlines\n");
+        // Somebody writes to it before it is sealed.
+        std::fs::write(&path, "Two\nother\n").unwrap();
+        let error = looked_into.read().read_to_string(&mut text).unwrap_err();
+        assert!(error.to_string().contains("changed"), "{error}");
     }
 
     #[test]

@@ -24,4 +24,5 @@ pub mod node;
 pub mod remote;
 pub mod service;
 pub mod setup;
+pub mod source;
 pub mod whole_file;

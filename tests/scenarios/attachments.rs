@@ -23,6 +23,14 @@ fn report(dir: &Path) -> PathBuf {
 
 /// A DICOM file (explicit VR, little endian): 8 x 8 samples of 16 bits, of this patient.
 fn dicom(dir: &Path, name: &str, patient: &str, birth: &str) -> PathBuf {
+    let path = dir.join(name);
+    let pixels: Vec<u8> = (0..64_u16).flat_map(|n| (n * 10).to_le_bytes()).collect();
+    std::fs::write(&path, dicom_of(patient, birth, (8, 1), &pixels)).unwrap();
+    path
+}
+
+/// The same of so many frames with sides of so many pixels.
+fn dicom_of(patient: &str, birth: &str, (side, frames): (u16, u16), pixels: &[u8]) -> Vec<u8> {
     let mut file = vec![0; 128];
     file.extend_from_slice(b"DICM");
     let element = |group: u16, tag: u16, vr: &str, value: &[u8]| {
@@ -51,7 +59,6 @@ fn dicom(dir: &Path, name: &str, patient: &str, birth: &str) -> PathBuf {
     let length = u32::try_from(meta.len()).unwrap().to_le_bytes();
     file.extend(element(2, 0, "UL", &length));
     file.extend(meta);
-    let pixels: Vec<u8> = (0..64_u16).flat_map(|n| (n * 10).to_le_bytes()).collect();
     for part in [
         element(8, 0x16, "UI", b"1.2.840.10008.5.1.4.1.1.2"),
         element(8, 0x18, "UI", b"1.2.3.4"),
@@ -62,19 +69,18 @@ fn dicom(dir: &Path, name: &str, patient: &str, birth: &str) -> PathBuf {
         element(0x20, 0xd, "UI", b"1.2.3"),
         element(0x28, 2, "US", &number(1)),
         element(0x28, 4, "CS", b"MONOCHROME2"),
-        element(0x28, 0x10, "US", &number(8)),
-        element(0x28, 0x11, "US", &number(8)),
+        element(0x28, 8, "IS", frames.to_string().as_bytes()),
+        element(0x28, 0x10, "US", &number(side)),
+        element(0x28, 0x11, "US", &number(side)),
         element(0x28, 0x100, "US", &number(16)),
         element(0x28, 0x101, "US", &number(16)),
         element(0x28, 0x102, "US", &number(15)),
         element(0x28, 0x103, "US", &number(0)),
-        element(0x7fe0, 0x10, "OW", &pixels),
+        element(0x7fe0, 0x10, "OW", pixels),
     ] {
         file.extend(part);
     }
-    let path = dir.join(name);
-    std::fs::write(&path, file).unwrap();
-    path
+    file
 }
 
 fn text(path: &Path) -> &str {
@@ -438,4 +444,51 @@ fn a_link_that_is_named_is_followed_to_a_file_and_to_nothing_else() {
     std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
     let said = a.fails(1, &["attach", &id, text(&endless)]);
     assert!(said.contains("not a regular file"), "{said}");
+}
+
+/// What a node's memory may grow by, in KiB, whatever it is given.
+#[cfg(target_os = "linux")]
+const GROWS_BY: u64 = 64 * 1024;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_a_hundred_megabytes_whole_or_broken_takes_no_such_memory_of_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let clinic = Clinic::found(dir.path(), "Alpha");
+    let patient = clinic.patient("Okafor", "Ada");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    // 200 frames of 512 x 512 samples of 16 bits: 100 MiB.
+    let pixels = vec![7; 200 * 512 * 512 * 2];
+    let scan = dicom_of("Okafor^Ada", "19800229", (512, 200), &pixels);
+    let whole = write("whole.dcm", &scan);
+    let cut = write("cut.dcm", &scan[..scan.len() - 1_000]);
+    drop((scan, pixels));
+    let daemon = clinic.daemon();
+    // What is opened once is opened: the store of blobs, the sandbox, the model.
+    let small = dicom(dir.path(), "small.dcm", "Okafor^Ada", "19800229");
+    let classify = |name: &str| {
+        let args = [
+            "ai",
+            "classify",
+            "--patient",
+            &patient,
+            "--attachment",
+            name,
+        ];
+        clinic.ok(&args);
+    };
+    clinic.ok(&["attach", &patient, text(&small)]);
+    classify("small.dcm");
+    let before = daemon.memory("VmRSS");
+    clinic.ok(&["attach", &patient, text(&whole)]);
+    let said = clinic.fails(1, &["attach", &patient, text(&cut)]);
+    assert!(said.contains("cut off"), "{said}");
+    classify("whole.dcm");
+    let grown = daemon.memory("VmHWM").saturating_sub(before);
+    assert!(grown < GROWS_BY, "it grew by {grown} KiB");
+    assert_eq!(clinic.lines(&["attachments", &patient]).len(), 2);
 }

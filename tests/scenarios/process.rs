@@ -38,6 +38,19 @@ impl Daemon {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl Daemon {
+    /// Its memory in KiB: now (`VmRSS`), or at most so far (`VmHWM`, proc_pid_status(5)).
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.unwrap().parse().unwrap()
+    }
+}
+
 impl Clinic {
     /// `salus init` in a folder below `root`.
     pub fn found(root: &Path, name: &str) -> Self {

@@ -1,5 +1,6 @@
 //! DICOM part 10 files (PS3.10): metadata, stored samples, and pictures for the eye.
 
+mod charset;
 mod dataset;
 mod frames;
 mod metadata;
@@ -67,6 +68,12 @@ fn decode_set(data_set: &DataSet<'_>, options: &DecodeOptions) -> Result<Decoded
             frames: metadata.frames,
             pictures: Vec::new(),
             dicom: Some(metadata),
+        });
+    }
+    if options.scans_only && metadata.bits_allocated == 1 {
+        return Err(ImageError::NoScan {
+            format: Format::Dicom,
+            what: "one bit a pixel".to_owned(),
         });
     }
     let source = frames::Source::new(data_set, &metadata, options.most_pixels())?;

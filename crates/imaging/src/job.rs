@@ -33,7 +33,15 @@ const REFUSED: u8 = 1;
 /// The request to decode a file so.
 #[must_use]
 pub fn request(file: &[u8], options: &DecodeOptions) -> Vec<u8> {
-    let mut out = Writer::with_room(file.len() + 64);
+    let mut request = request_head(options);
+    request.extend_from_slice(file);
+    request
+}
+
+/// The beginning of a request to decode a file so: the file follows it, to the end of the request.
+#[must_use]
+pub fn request_head(options: &DecodeOptions) -> Vec<u8> {
+    let mut out = Writer::with_room(64);
     out.byte(VERSION);
     let (kind, first, second) = match options.size {
         Size::Full => (0, 0, 0),
@@ -69,7 +77,6 @@ pub fn request(file: &[u8], options: &DecodeOptions) -> Vec<u8> {
     out.byte(kind);
     out.real(centre);
     out.real(width);
-    out.bytes(file);
     out.finish()
 }
 

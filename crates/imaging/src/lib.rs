@@ -2,8 +2,8 @@
 //!
 //! Start from [`decode`]: it takes the bytes of a file, whose kind is known by its content, and gives [`Picture`]s of the size and
 //! colour that [`DecodeOptions`] ask for, and [`DicomMetadata`] where there are some. [`dicom_metadata`] reads these alone.
-//! [`job`] is the same as a job of a sandbox, which is where bytes of others belong; [`request`] and [`read_response`] are its two
-//! ends. [`overlay`] puts a [`HeatMap`] over a picture, [`encode_png`] makes a file of it.
+//! [`job`] is the same as a job of a sandbox, which is where bytes of others belong; [`request`] or [`request_head`] and
+//! [`read_response`] are its two ends. [`overlay`] puts a [`HeatMap`] over a picture, [`encode_png`] makes a file of it.
 //!
 //! Not here: files, network, clock; unsafe code (some of the crates below have it, for vector instructions); writing of
 //! anything but PNG; colour profiles; DICOM overlays and annotations; video.
@@ -15,7 +15,7 @@
 //! | PNG | everything; of an animation the still picture | an animation whose still picture is no frame of full size |
 //! | JPEG | baseline, extended, progressive; grey, colour, four inks with Adobe's inversion; turned by Exif | more than 8 bits, lossless, hierarchical, arithmetic, anything cut off |
 //! | TIFF | first page; uncompressed, deflate, LZW, PackBits; 1 to 16 bits; grey, RGB, CMYK; turned by its tag | BigTIFF, JPEG and fax inside, palettes, planes, floating point |
-//! | DICOM | implicit and explicit VR, big endian, deflated, run lengths, JPEG baseline, 12-bit and lossless, JPEG-LS, JPEG 2000; 8, 16 and 32 bits; monochrome, palette, RGB, YBR | HTJ2K, JPEG XL, video, floating point, 1 bit a sample |
+//! | DICOM | implicit and explicit VR, big endian, deflated, run lengths, JPEG baseline, 12-bit and lossless, JPEG-LS, JPEG 2000; 8, 16 and 32 bits, uncompressed 1 bit; monochrome, palette, RGB, YBR | HTJ2K, JPEG XL, video, floating point |
 //!
 //! Samples become 8 bits: of 16-bit PNG and TIFF the upper half; of DICOM by rescale, window and tables ([`Window`]). What is
 //! transparent is put over black. [`DecodeOptions::scans_only`] refuses what no scanner writes, for a classifier.
@@ -82,7 +82,7 @@ pub use dicom::{DicomMetadata, RawStatistics, dicom_head, dicom_metadata};
 pub use encode::encode_png;
 pub use error::ImageError;
 pub use format::Format;
-pub use job::{JOB, job, read_response, request};
+pub use job::{JOB, job, read_response, request, request_head};
 pub use options::{DecodeOptions, Frames, Size, Window};
 pub use overlay::{HeatMap, heat_colour, overlay};
 pub use picture::{Picture, Pixels, luma};

@@ -245,15 +245,49 @@ pub fn flac(samples: &[i16]) -> Vec<u8> {
     flac_of(samples.len() as u64, &frames.concat())
 }
 
+/// A FLAC file of so many frames, fewer than 55,296, of 65,535 equal samples of 16 bits in stereo at 48 kHz, 17 bytes each.
+#[must_use]
+pub fn flac_silence(frames: u32) -> Vec<u8> {
+    let mut all = Vec::new();
+    for number in 0..frames {
+        let mut bits = Bits::default();
+        bits.put(0b1111_1111_1111_1000, 16);
+        // The number of samples follows, less one, in 16 bits; 48 kHz; two channels; 16 bits.
+        bits.put(0b0111_1010_0001_1000, 16);
+        let mut coded = [0; 4];
+        // Numbers are coded as UTF-8 codes characters (RFC 9639, 9.1.5).
+        let number = char::from_u32(number).unwrap_or_default();
+        for byte in number.encode_utf8(&mut coded).bytes() {
+            bits.put(u64::from(byte), 8);
+        }
+        bits.put(65_534, 16);
+        bits.put(u64::from(checksum(&bits.bytes, 7, 8)), 8);
+        for _ in 0..2 {
+            // One value for all samples.
+            bits.put(0, 8);
+            bits.put(0, 16);
+        }
+        let mut frame = bits.bytes;
+        let sum = checksum(&frame, 0x8005, 16);
+        frame.extend(short(sum).to_be_bytes());
+        all.extend(frame);
+    }
+    flac_with((65_535, 48_000, 2), u64::from(frames) * 65_535, &all)
+}
+
 /// A FLAC file that says that it has so many samples, with these frames.
 #[must_use]
 pub fn flac_of(samples: u64, frames: &[u8]) -> Vec<u8> {
+    flac_with((192, 8_000, 1), samples, frames)
+}
+
+fn flac_with((block, rate, channels): (u64, u64, u64), samples: u64, frames: &[u8]) -> Vec<u8> {
     let mut bits = Bits::default();
-    bits.put(192, 16);
-    bits.put(192, 16);
+    bits.put(block, 16);
+    bits.put(block, 16);
     bits.put(0, 48);
-    bits.put(8_000, 20);
-    bits.put(0, 3);
+    bits.put(rate, 20);
+    bits.put(channels - 1, 3);
     bits.put(15, 5);
     bits.put(samples, 36);
     bits.put(0, 64);

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::config::{Config, START_TIME};
 use crate::error::SandboxError;
@@ -20,6 +21,18 @@ const TAIL_BYTES: usize = 256;
 /// What the standard library prints when an allocation fails, before it aborts (`std::alloc::handle_alloc_error`).
 const ALLOCATION_FAILED: &[u8] = b"memory allocation of ";
 
+/// How long a child's input may be in use after the child has answered. An honest child answers what it has read to the end, so that
+/// this is what a busy machine takes to see that the last write is over.
+const SENT_TIME: Duration = Duration::from_secs(2);
+
+/// What a child is sent.
+pub(crate) struct Request {
+    /// A request in its frame, or its beginning.
+    pub(crate) frame: Vec<u8>,
+    /// The rest of it, and how many bytes that is.
+    pub(crate) stream: Option<(Box<dyn Read + Send>, u64)>,
+}
+
 /// What the thread has to say.
 enum Event {
     NotStarted(io::Error),
@@ -28,17 +41,37 @@ enum Event {
     Ended(End),
 }
 
+/// Why there is no more to say to a child.
+enum Last {
+    /// One side has ended.
+    Ended,
+    /// It answered with something that is no answer.
+    Garbled,
+    /// What was to be sent to it could not be read.
+    Unread(io::Error),
+}
+
+impl Last {
+    /// After an answer that could not be read.
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Garbled,
+            _ => Self::Ended,
+        }
+    }
+}
+
 /// How a child ended.
 struct End {
     status: io::Result<ExitStatus>,
-    garbled: bool,
+    last: Last,
     allocation_failed: bool,
 }
 
 /// One child that serves jobs.
 pub(crate) struct Worker {
     /// `None` once no more requests will come.
-    requests: Option<Sender<Vec<u8>>>,
+    requests: Option<Sender<Request>>,
     events: Receiver<Event>,
     child: Arc<Mutex<Child>>,
     thread: Option<JoinHandle<()>>,
@@ -74,13 +107,13 @@ impl Worker {
         }
     }
 
-    /// Sends a request's frame and waits for the answer. After an error the worker is of no more use.
-    pub(crate) fn call(&mut self, frame: Vec<u8>, config: &Config) -> Result<Vec<u8>, Failure> {
+    /// Sends a request and waits for the answer. After an error the worker is of no more use.
+    pub(crate) fn call(&mut self, request: Request, config: &Config) -> Result<Vec<u8>, Failure> {
         self.jobs_done = self.jobs_done.saturating_add(1);
         let limit = config.time;
         // A thread that has ended has left word of why.
         if let Some(requests) = &self.requests {
-            let _ = requests.send(frame);
+            let _ = requests.send(request);
         }
         match self.events.recv_timeout(limit) {
             Ok(Event::Answer(Status::Answer, response)) => Ok(response),
@@ -138,8 +171,10 @@ impl End {
             Ok(status) => status,
             Err(error) => return SandboxError::Unavailable(error),
         };
-        if self.garbled {
-            return SandboxError::Garbled;
+        match self.last {
+            Last::Garbled => return SandboxError::Garbled,
+            Last::Unread(error) => return SandboxError::Input(error),
+            Last::Ended => {}
         }
         if self.allocation_failed && was_aborted(status) {
             let limit_bytes = config.memory_bytes;
@@ -205,7 +240,7 @@ fn command(config: &Config) -> Command {
 fn tend(
     mut command: Command,
     max_bytes: usize,
-    requests: &Receiver<Vec<u8>>,
+    requests: &Receiver<Request>,
     tell: &Sender<Event>,
 ) {
     let mut child = match command.spawn() {
@@ -218,7 +253,7 @@ fn tend(
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let child = Arc::new(Mutex::new(child));
     let _ = tell.send(Event::Started(Arc::clone(&child)));
-    let mut garbled = false;
+    let mut last = Last::Ended;
     let mut tail = Vec::new();
     if let (Some(input), Some(output), Some(errors)) = pipes {
         let drain = thread::Builder::new()
@@ -226,7 +261,7 @@ fn tend(
             .spawn(move || tail_of(errors));
         // Without it the child's errors would fill a pipe that nobody empties.
         if let Ok(drain) = drain {
-            garbled = converse(input, output, max_bytes, requests, tell);
+            last = converse(input, output, max_bytes, requests, tell);
             let _ = locked(&child).kill();
             tail = drain.join().unwrap_or_default();
         }
@@ -242,34 +277,78 @@ fn tend(
         .any(|window| window == ALLOCATION_FAILED);
     let _ = tell.send(Event::Ended(End {
         status,
-        garbled,
+        last,
         allocation_failed,
     }));
 }
 
-/// Passes requests and answers on until either side ends; says whether it was because of an answer that is none.
+/// Passes requests and answers on until either side ends; says why that was.
 fn converse(
     mut input: ChildStdin,
     mut output: ChildStdout,
     max_bytes: usize,
-    requests: &Receiver<Vec<u8>>,
+    requests: &Receiver<Request>,
     tell: &Sender<Event>,
-) -> bool {
+) -> Last {
+    let mut answer = frame::read_answer(&mut output, max_bytes);
     loop {
-        match frame::read_answer(&mut output, max_bytes) {
+        match answer {
             Ok((status, response)) => {
                 if tell.send(Event::Answer(status, response)).is_err() {
-                    return false;
+                    return Last::Ended;
                 }
             }
-            Err(error) => return error.kind() == io::ErrorKind::InvalidData,
+            Err(error) => return Last::of(&error),
         }
-        let Ok(request) = requests.recv() else {
-            return false;
+        let Ok(Request { frame, stream }) = requests.recv() else {
+            return Last::Ended;
         };
         // A child that is gone is noticed when its answer is read.
-        let _ = input.write_all(&request).and_then(|()| input.flush());
+        let begun = input.write_all(&frame).and_then(|()| input.flush());
+        let Some((reader, bytes)) = stream.filter(|_| begun.is_ok()) else {
+            answer = frame::read_answer(&mut output, max_bytes);
+            continue;
+        };
+        let sent = match send_beside(input, reader, bytes) {
+            Ok(sent) => sent,
+            Err(error) => return Last::Unread(error),
+        };
+        answer = frame::read_answer(&mut output, max_bytes);
+        let patience = match &answer {
+            Ok(_) => SENT_TIME,
+            // What ended the child was said before its input ended, if it was said.
+            Err(_) => Duration::ZERO,
+        };
+        input = match (sent.recv_timeout(patience), &answer) {
+            (Ok(Ok(input)), _) => input,
+            (Ok(Err(error)), _) => return Last::Unread(error),
+            (Err(_), Ok(_)) => return Last::Garbled,
+            (Err(_), Err(error)) => return Last::of(error),
+        };
     }
+}
+
+/// Sends what a reader gives by a thread of its own, which a reader that hangs does not keep the child from being ended by. The
+/// child's input comes back when all is sent.
+fn send_beside(
+    mut input: ChildStdin,
+    mut reader: Box<dyn Read + Send>,
+    bytes: u64,
+) -> io::Result<Receiver<io::Result<ChildStdin>>> {
+    let (done, sent) = channel();
+    thread::Builder::new()
+        .name("sandbox input".into())
+        .spawn(
+            move || match frame::send_on(&mut input, &mut *reader, bytes) {
+                Ok(()) => drop(done.send(Ok(input))),
+                Err(error) => {
+                    // First it is said, then the child sees its input end.
+                    let _ = done.send(Err(error));
+                    drop(input);
+                }
+            },
+        )?;
+    Ok(sent)
 }
 
 /// Reads to the end and keeps the last bytes.

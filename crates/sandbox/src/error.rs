@@ -30,10 +30,13 @@ pub enum SandboxError {
     #[error("{bytes} bytes are more than the {limit} that may be read")]
     RequestTooLarge {
         /// The request's size.
-        bytes: usize,
+        bytes: u64,
         /// [`Config::max_request_bytes`](crate::Config::max_request_bytes).
         limit: usize,
     },
+    /// What was to be sent to the job could not be read, or had fewer bytes than was said.
+    #[error("it could not be read: {0}")]
+    Input(#[source] io::Error),
     /// The job made more than it may answer.
     #[error("what was read is larger than {limit} bytes")]
     ResponseTooLarge {

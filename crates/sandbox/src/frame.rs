@@ -6,7 +6,10 @@ use std::io::{self, Read, Write};
 pub(crate) const MAX_NAME_BYTES: usize = u8::MAX as usize;
 
 /// What is allocated before the first byte of a message came.
-const FIRST_ROOM: u64 = 64 * 1024;
+const FIRST_ROOM: usize = 64 * 1024;
+
+/// What is held of a reader whose bytes are sent on: what a pipe holds on Linux (pipe(7)).
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +45,46 @@ pub(crate) fn not_a_frame() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
-/// A request in its frame. `None` if the name or the whole is longer than a frame can say.
-pub(crate) fn request(job: &str, request: &[u8]) -> Option<Vec<u8>> {
+/// A request in its frame, or the beginning of one that `more` bytes follow. `None` if the name or the whole is longer than a frame
+/// can say.
+pub(crate) fn request(job: &str, request: &[u8], more: u64) -> Option<Vec<u8>> {
     let name_len = u8::try_from(job.len()).ok()?;
-    let len = u32::try_from(1 + job.len() + request.len()).ok()?;
-    let mut frame = Vec::with_capacity(4 + 1 + job.len() + request.len());
+    let here = 1 + job.len() + request.len();
+    let len = u32::try_from((here as u64).checked_add(more)?).ok()?;
+    let mut frame = Vec::with_capacity(4 + here);
     frame.extend_from_slice(&len.to_be_bytes());
     frame.push(name_len);
     frame.extend_from_slice(job.as_bytes());
     frame.extend_from_slice(request);
     Some(frame)
+}
+
+/// Sends exactly so many bytes of a reader on, a piece at a time.
+///
+/// # Errors
+/// The reader's, and `UnexpectedEof` where it has fewer. Whether they arrived is seen by the answer.
+pub(crate) fn send_on(
+    output: &mut impl Write,
+    input: &mut (impl Read + ?Sized),
+    bytes: u64,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut left = bytes;
+    while left > 0 {
+        let most = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+        let read = match input.read(&mut piece[..most]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        left = left.saturating_sub(read as u64);
+        if output.write_all(&piece[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = output.flush();
+    Ok(())
 }
 
 /// The next request, as the job's name and the bytes; `None` at the end of the input.
@@ -104,16 +137,18 @@ pub(crate) fn read_answer(
     Ok((status, read_message(input, u64::from(len))?))
 }
 
+/// Room is made as bytes come, and never for more than there are to be: whoever reads them has little.
 fn read_message(input: &mut impl Read, len: u64) -> io::Result<Vec<u8>> {
-    // At most `FIRST_ROOM`, which any `usize` holds.
-    let room = usize::try_from(len.min(FIRST_ROOM)).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(room);
-    input.take(len).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == len {
-        Ok(bytes)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
+    let len = usize::try_from(len).map_err(|_| not_a_frame())?;
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let step = bytes.len().max(FIRST_ROOM).min(len - bytes.len());
+        bytes.reserve_exact(step);
+        if input.take(step as u64).read_to_end(&mut bytes)? < step {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -122,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_request_arrives_as_it_was_sent() {
-        let frame = request("job", b"bytes").unwrap();
+        let frame = request("job", b"bytes", 0).unwrap();
         assert_eq!(frame, b"\0\0\0\x09\x03jobbytes");
         let mut input = frame.as_slice();
         let arrived = read_request(&mut input, 5).unwrap();
@@ -132,7 +167,29 @@ mod tests {
         for cut in 1..frame.len() {
             assert!(read_request(&mut &frame[..cut], 5).is_err(), "{cut}");
         }
-        assert!(request(&"n".repeat(MAX_NAME_BYTES + 1), b"").is_none());
+        assert!(request(&"n".repeat(MAX_NAME_BYTES + 1), b"", 0).is_none());
+        assert!(request("job", b"", u64::from(u32::MAX)).is_none());
+        assert!(request("job", b"", u64::MAX).is_none());
+    }
+
+    #[test]
+    fn what_a_reader_gives_arrives_behind_the_request() {
+        let file: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut sent = request("job", b"head", file.len() as u64).unwrap();
+        // More than was said stays where it is.
+        let mut reader = file.as_slice().chain(&b"more"[..]);
+        send_on(&mut sent, &mut reader, file.len() as u64).unwrap();
+        let (name, arrived) = read_request(&mut sent.as_slice(), 2_000_000)
+            .unwrap()
+            .unwrap();
+        assert_eq!(name, "job");
+        assert_eq!(arrived.capacity(), arrived.len());
+        assert!(arrived.starts_with(b"head") && arrived[4..] == file);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"more");
+        let error = send_on(&mut sent, &mut &b"abc"[..], 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

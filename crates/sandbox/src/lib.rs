@@ -27,11 +27,12 @@
 //!
 //! # Invariants
 //!
-//! - A job never outlives its time by more than what it takes to kill a process.
+//! - A job never outlives its time by more than what it takes to kill a process; reading its request counts.
 //! - No child outlives the sandbox, and none is left as a zombie.
 //! - What a panic said, what a parser printed and what a dead child wrote is never forwarded: it may hold patient data.
 //! - At most [`Config::workers`] children exist; further callers wait for one.
 //! - A child that failed once is never used again.
+//! - A request that is read while it is sent ([`Sandbox::run_reading`]) is held whole by the child alone: the parent holds 64 KiB of it.
 //!
 //! # Frames
 //!

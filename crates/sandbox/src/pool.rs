@@ -1,9 +1,10 @@
 //! The sandbox itself: a few children, lent to callers one at a time.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::child::{Failure, Worker};
+use crate::child::{Failure, Request, Worker};
 use crate::config::{Config, JOBS_PER_WORKER};
 use crate::error::SandboxError;
 use crate::frame::{self, MAX_NAME_BYTES, Status};
@@ -38,13 +39,45 @@ impl Sandbox {
     /// [`Config::time`] at most, and a little for starting and killing processes.
     pub fn run(&self, job: &str, request: &[u8]) -> Result<Vec<u8>, SandboxError> {
         match &self.0 {
-            Place::Children(pool) => pool.run(job, request),
-            Place::Here(jobs) => worker::run(jobs, job, request).map_err(|status| match status {
-                Status::UnknownJob => SandboxError::UnknownJob(job.to_owned()),
-                _ => SandboxError::Panicked,
-            }),
+            Place::Children(pool) => pool.run(job, request, None),
+            Place::Here(jobs) => here(jobs, job, request),
         }
     }
+
+    /// The same for a request that is not in memory: `head`, and behind it the next `length` bytes of `input`. They pass through this
+    /// process a piece at a time, and only the child holds all of them. `input` is read by a thread of its own, so that the limit on
+    /// time holds for a slow one, too; one that never returns keeps that thread.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), and [`SandboxError::Input`] where `input` fails or ends early.
+    pub fn run_reading(
+        &self,
+        job: &str,
+        head: &[u8],
+        input: impl Read + Send + 'static,
+        length: u64,
+    ) -> Result<Vec<u8>, SandboxError> {
+        match &self.0 {
+            Place::Children(pool) => pool.run(job, head, Some((Box::new(input), length))),
+            Place::Here(jobs) => {
+                let mut request = head.to_vec();
+                let read = input.take(length).read_to_end(&mut request);
+                match read.map_err(SandboxError::Input)? as u64 {
+                    read if read < length => {
+                        Err(SandboxError::Input(io::ErrorKind::UnexpectedEof.into()))
+                    }
+                    _ => here(jobs, job, &request),
+                }
+            }
+        }
+    }
+}
+
+fn here(jobs: &[Job], job: &str, request: &[u8]) -> Result<Vec<u8>, SandboxError> {
+    worker::run(jobs, job, request).map_err(|status| match status {
+        Status::UnknownJob => SandboxError::UnknownJob(job.to_owned()),
+        _ => SandboxError::Panicked,
+    })
 }
 
 impl fmt::Debug for Sandbox {
@@ -73,21 +106,27 @@ struct Seats {
 }
 
 impl Pool {
-    fn run(&self, job: &str, request: &[u8]) -> Result<Vec<u8>, SandboxError> {
+    fn run(
+        &self,
+        job: &str,
+        head: &[u8],
+        stream: Option<(Box<dyn Read + Send>, u64)>,
+    ) -> Result<Vec<u8>, SandboxError> {
         let limit = self.config.max_request_bytes;
-        if request.len() > limit {
-            let bytes = request.len();
-            return Err(SandboxError::RequestTooLarge { bytes, limit });
+        let more = stream.as_ref().map_or(0, |(_, length)| *length);
+        let bytes = more.saturating_add(head.len() as u64);
+        let too_large = SandboxError::RequestTooLarge { bytes, limit };
+        if bytes > limit as u64 {
+            return Err(too_large);
         }
         if job.len() > MAX_NAME_BYTES {
             return Err(SandboxError::UnknownJob(job.to_owned()));
         }
-        let bytes = request.len();
-        let too_large = SandboxError::RequestTooLarge { bytes, limit };
         let mut seat = self.seat();
         let worker = seat.worker()?;
-        let frame = frame::request(job, request).ok_or(too_large)?;
-        match worker.call(frame, &self.config) {
+        let frame = frame::request(job, head, more).ok_or(too_large)?;
+        let request = Request { frame, stream };
+        match worker.call(request, &self.config) {
             Ok(response) => {
                 seat.keep();
                 Ok(response)

@@ -5,7 +5,7 @@
     reason = "a test may break on what it did not expect"
 )]
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
@@ -45,6 +45,106 @@ fn a_job_answers_and_its_worker_is_used_again() {
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     assert_eq!(sandbox.run("echo", &large).unwrap(), large);
     assert_eq!(process_id(&sandbox), process_id(&sandbox));
+}
+
+/// A reader that gives zeros, and after so many of them does what it is told to.
+struct Zeros<F>(usize, F);
+
+impl<F: FnMut() -> io::Result<usize>> Read for Zeros<F> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = out.len().min(self.0);
+        if n == 0 {
+            return (self.1)();
+        }
+        out[..n].fill(0);
+        self.0 -= n;
+        Ok(n)
+    }
+}
+
+#[test]
+fn a_request_that_is_read_while_it_is_sent_arrives_whole() {
+    let sandbox = Sandbox::new(config());
+    let file: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let before = process_id(&sandbox);
+    for len in [0, 1, 65_536, file.len()] {
+        // It is read as far as was said, and no further.
+        let input = io::Cursor::new(file.clone());
+        let answer = sandbox
+            .run_reading("echo", b"head", input, len as u64)
+            .unwrap();
+        assert!(answer.starts_with(b"head") && answer[4..] == file[..len]);
+    }
+    let limit = 64 << 20;
+    let error = sandbox
+        .run_reading("echo", b"", io::repeat(0), limit + 1)
+        .unwrap_err();
+    let refused =
+        matches!(error, SandboxError::RequestTooLarge { bytes, .. } if bytes == limit + 1);
+    assert!(refused, "{error:?}");
+    let error = sandbox
+        .run_reading("echo", b"", io::repeat(0), u64::MAX)
+        .unwrap_err();
+    assert!(matches!(error, SandboxError::RequestTooLarge { .. }));
+    let error = sandbox
+        .run_reading("nobody", b"", io::repeat(0), 1 << 20)
+        .unwrap_err();
+    assert!(matches!(error, SandboxError::UnknownJob(_)), "{error:?}");
+    assert_eq!(process_id(&sandbox), before);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_from_what_breaks_the_reader() {
+    let sandbox = Sandbox::new(config());
+    let broken = Zeros(100_000, || Err(io::ErrorKind::PermissionDenied.into()));
+    let error = sandbox
+        .run_reading("echo", b"", broken, 200_000)
+        .unwrap_err();
+    let SandboxError::Input(why) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(why.kind(), io::ErrorKind::PermissionDenied);
+    let short = sandbox.run_reading("echo", b"", io::Cursor::new([7; 99]), 100);
+    let SandboxError::Input(why) = short.unwrap_err() else {
+        panic!("what is too short was read");
+    };
+    assert_eq!(why.kind(), io::ErrorKind::UnexpectedEof);
+    // A child that cannot hold what it is sent says so itself.
+    let small = Sandbox::new(Config {
+        memory_bytes: 16 << 20,
+        ..config()
+    });
+    let error = small
+        .run_reading("echo", b"", io::repeat(1), 48 << 20)
+        .unwrap_err();
+    assert!(
+        matches!(error, SandboxError::OutOfMemory { .. }),
+        "{error:?}"
+    );
+    assert_eq!(sandbox.run("echo", b"next").unwrap(), b"next");
+    assert_eq!(small.run("echo", b"next").unwrap(), b"next");
+}
+
+#[test]
+fn a_reader_that_hangs_ends_with_the_time_given() {
+    let sandbox = Sandbox::new(Config {
+        time: Duration::from_millis(300),
+        ..config()
+    });
+    let before = process_id(&sandbox);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // As a disk that has gone away does: until the test lets it, it does not return.
+    let hanging = Zeros(100_000, move || {
+        let _ = held.recv();
+        Ok(0)
+    });
+    let error = sandbox
+        .run_reading("echo", b"", hanging, 200_000)
+        .unwrap_err();
+    assert!(matches!(error, SandboxError::TimedOut { .. }), "{error:?}");
+    assert!(!is_there(before));
+    assert_eq!(sandbox.run("echo", b"next").unwrap(), b"next");
+    drop(release);
 }
 
 #[test]
@@ -342,6 +442,16 @@ fn answers_that_are_none_end_the_worker() {
         let error = run(way);
         assert!(matches!(error, SandboxError::Garbled), "{way}: {error:?}");
     }
+    // One that answers before it has read what it is sent.
+    let hasty = Sandbox::new(Config {
+        program: env!("CARGO_BIN_EXE_sandbox-rubbish-worker").into(),
+        memory_bytes: 5,
+        ..config()
+    });
+    let error = hasty
+        .run_reading("echo", b"", io::repeat(0), 1 << 20)
+        .unwrap_err();
+    assert!(matches!(error, SandboxError::Garbled), "{error:?}");
     let error = run(4);
     assert!(matches!(error, SandboxError::Died(_)), "{error:?}");
 }
@@ -354,11 +464,19 @@ fn without_isolation_jobs_run_in_this_process() {
             run: |_| std::process::id().to_string().into_bytes(),
         },
         Job {
+            name: "length",
+            run: |request| request.len().to_string().into_bytes(),
+        },
+        Job {
             name: "panic",
             run: |_| panic!("as it should"),
         },
     ];
     let sandbox = Sandbox::without_isolation(JOBS);
+    let read = sandbox.run_reading("length", b"head", io::repeat(0), 10);
+    assert_eq!(text(read.unwrap()), "14");
+    let short = sandbox.run_reading("length", b"", io::empty(), 10);
+    assert!(matches!(short, Err(SandboxError::Input(_))), "{short:?}");
     let id = text(sandbox.run("process-id", b"").unwrap());
     assert_eq!(id, std::process::id().to_string());
     let error = sandbox.run("panic", b"").unwrap_err();

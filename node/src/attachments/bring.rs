@@ -7,14 +7,15 @@ use std::sync::Arc;
 use salus_api::{ApiError, ErrorKind, FetchedView, Reply};
 use salus_audit::{BlobHash, LogId, SealedBlob};
 use salus_mesh::blobs::{
-    BlobFetchError, BlobStore, FetchOptions, FetchProgress, FetchStats, Presence, Wanted,
+    BlobError, BlobFetchError, BlobStore, FetchOptions, FetchProgress, FetchStats, Presence, Wanted,
 };
 use salus_vault::sealed_blob_len;
 use tokio::sync::{mpsc, watch};
 
-use super::seal::{self, belongs_to, blob_error};
+use super::seal::{self, OpenedBlob, belongs_to, blob_error};
 use super::{Teller, fill_in};
 use crate::core::{Attached, Staff, What};
+use crate::folder::not_written;
 use crate::node::{Node, blocking};
 
 /// What bringing a blob took.
@@ -38,8 +39,15 @@ pub async fn ensure(
     max_bytes: u64,
     mut teller: Option<Teller>,
 ) -> Result<Brought, ApiError> {
-    if let Ok(Presence::Complete { .. }) = store.presence(blob).await {
-        return Ok(Brought::default());
+    let have = match store.presence(blob).await {
+        Ok(Presence::Complete { .. }) => return Ok(Brought::default()),
+        Ok(Presence::Partial { have, .. }) => have,
+        _ => 0,
+    };
+    // A part of it would fill the disk, so that nothing else could be written.
+    let free = crate::folder::free_bytes(node.folder.root());
+    if max_bytes < u64::MAX && free.is_some_and(|free| free < max_bytes.saturating_sub(have)) {
+        return Err(blob_error(&BlobError::Full));
     }
     let Some(mesh) = node.mesh().await else {
         return Err(ApiError::not_found(
@@ -260,9 +268,8 @@ async fn open(
                 .await?;
             blocking(move || {
                 use std::io::Write;
-                out.write_all(&bytes).map_err(|error| {
-                    ApiError::failed(format!("the file could not be written: {error}"))
-                })
+                out.write_all(&bytes)
+                    .map_err(|error| not_written("the file", &error))
             })
             .await
         }
@@ -292,14 +299,13 @@ async fn open(
     }
 }
 
-/// The bytes of a file of at most `most` bytes, brought where need be.
-pub async fn bytes_of(
+/// A file that can be decoded here: not above the bound of decoders, and brought where need be.
+pub async fn to_decode(
     node: &Arc<Node>,
     log: LogId,
     (blob, sealed): (BlobHash, &SealedBlob),
-    most: u64,
-) -> Result<Vec<u8>, ApiError> {
-    if sealed.len > most {
+) -> Result<OpenedBlob, ApiError> {
+    if sealed.len > salus_imaging::MAX_FILE_BYTES as u64 {
         return Err(ApiError::failed(format!(
             "the file has {} bytes: too large to look at here",
             sealed.len
@@ -309,7 +315,7 @@ pub async fn bytes_of(
     let store = node.blobs.get(node).await?;
     let max = sealed_blob_len(sealed.len).unwrap_or(u64::MAX);
     ensure(node, &store, log, blob, max, None).await?;
-    seal::open_small(&store, log, (blob, sealed)).await
+    Ok(OpenedBlob::new(store, log, blob, sealed.clone()))
 }
 
 /// A failed fetch, in the API's words.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use salus_api::{ApiError, ClassifiedView};
 
-use super::bring::bytes_of;
+use super::bring::to_decode;
 use super::is_picture;
 use crate::core::{Staff, What};
 use crate::node::{Node, blocking};
@@ -37,12 +37,11 @@ pub async fn classify(
             ),
         );
     }
-    let most = salus_imaging::MAX_FILE_BYTES as u64;
-    let bytes = bytes_of(node, log, (content, &attachment.content), most).await?;
+    let file = to_decode(node, log, (content, &attachment.content)).await?;
     let (looking, name) = (Arc::clone(node), attachment.name.clone());
     let mut view = blocking(move || {
         let classifier = looking.imaging.get(looking.folder.root())?;
-        crate::imaging::look_into(&classifier, bytes, &name)
+        crate::imaging::look_into(&classifier, Arc::new(file), &name)
     })
     .await?;
     let (who, inference) = (who.clone(), view.inference.clone());

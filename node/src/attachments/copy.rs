@@ -13,6 +13,7 @@ use salus_vault::{MAX_BLOB_BYTES, sealed_blob_len};
 use tokio::runtime::Handle;
 
 use super::seal::blob_error;
+use crate::folder::not_written;
 use crate::node::Node;
 
 /// Bytes that are read at a time.
@@ -41,7 +42,7 @@ pub async fn copy_out(
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| blob_error(&error))?;
         out.write_all(&piece)
-            .map_err(|e| ApiError::failed(format!("the backup could not be written: {e}")))?;
+            .map_err(|error| not_written("the backup", &error))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use salus_media::Preview;
 use salus_mesh::blobs::Presence;
 use salus_vault::sealed_blob_len;
 
-use super::bring::{bytes_of, ensure};
+use super::bring::{ensure, to_decode};
 use super::seal;
 use crate::core::{Staff, What};
 use crate::node::{Node, blocking};
@@ -73,8 +73,7 @@ pub async fn preview(
     let is_picture = super::is_picture(&attached.mime);
     let windowed = window.is_some() || frame.is_some();
     if is_picture && (windowed || (small.is_none() && here)) {
-        let most = salus_imaging::MAX_FILE_BYTES as u64;
-        let bytes = bytes_of(node, log, (content, &attached.content), most).await?;
+        let bytes = to_decode(node, log, (content, &attached.content)).await?;
         let options = DecodeOptions {
             size: Size::Fit(max_side),
             frames: frame.map_or(Frames::Middle, Frames::One),
@@ -113,6 +112,7 @@ pub async fn preview(
         Preview::Picture { png, .. } => {
             let options = DecodeOptions::preview(max_side);
             let name = attached.name.clone();
+            let png: Arc<[u8]> = png.into();
             let decoded =
                 blocking(move || crate::imaging::decode(&png, &options, Path::new(&name))).await?;
             let mut shown = picture(decoded, false, None, None)?;

@@ -37,7 +37,7 @@ pub use seal::seal_file;
 pub use seal::{belongs_to, blob_error};
 
 use crate::core::{Core, NewAttachment, Staff};
-use crate::inspect::{Source, inspect_file};
+use crate::inspect::{LookedInto, inspect_file};
 use crate::node::{Node, blocking, lock};
 
 /// The folder of blobs, in the data folder.
@@ -219,6 +219,7 @@ pub async fn attach(
             Err(error) if error.kind == ErrorKind::Refused => others.push(error.message),
             Err(error) if paths.len() > 1 => {
                 return Err(match error.hint.clone() {
+                    Some(hint) if hint.starts_with("nothing ") => error,
                     Some(hint) => error.hint(format!("nothing was attached; {hint}")),
                     None => error.hint("nothing was attached"),
                 });
@@ -352,7 +353,7 @@ async fn one(
 ) -> Result<Ready, ApiError> {
     // A link that somebody names leads to what they mean; what it leads to is opened as itself.
     let looked_at = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let (inspected, mut source) = blocking(move || {
+    let (inspected, mut looked_into) = blocking(move || {
         // The stored samples of a DICOM file are counted: what the record says of it can be checked against the file anywhere.
         let options = InspectOptions {
             statistics: true,
@@ -362,15 +363,15 @@ async fn one(
     })
     .await?;
     if let Some(name) = path.file_name() {
-        source.name = name.to_string_lossy().into_owned();
+        looked_into.source.name = name.to_string_lossy().into_owned();
     }
+    let name = &looked_into.source.name;
     let mut warnings = Vec::new();
     if let Some(dicom) = &inspected.facts.dicom {
         let differs = identity::contradictions(dicom, &owner.patient);
         if !differs.is_empty() {
             let what = format!(
-                "{}: its tags name another person: {} {}",
-                source.name,
+                "{name}: its tags name another person: {} {}",
                 differs.join(", "),
                 if differs.len() == 1 {
                     "differs"
@@ -386,35 +387,31 @@ async fn one(
             warnings.push(format!("{what}; confirmed when it was attached"));
         }
     }
-    if inspected
-        .facts
-        .media
-        .extension_differs(&source.name)
-        .is_some()
-    {
+    if inspected.facts.media.extension_differs(name).is_some() {
         warnings.push(format!(
-            "{}: by its content this is {}, whatever its name says",
-            source.name,
+            "{name}: by its content this is {}, whatever its name says",
             inspected.facts.media.name()
         ));
     }
     warnings.extend(inspected.note.clone());
-    sealed(store, owner, inspected, source, warnings, replies).await
+    sealed(store, owner, inspected, looked_into, warnings, replies).await
 }
 
 async fn sealed(
     store: &BlobStore,
     owner: &Owner,
     inspected: Inspected,
-    source: Source,
+    looked_into: LookedInto,
     warnings: Vec<String>,
     replies: &mpsc::Sender<Reply>,
 ) -> Result<Ready, ApiError> {
-    let Source { file, name, bytes } = source;
+    let from = looked_into.read();
+    let source = looked_into.source;
+    let (name, bytes) = (source.name, source.file.bytes);
     let mut teller = Teller::new(format!("{name}: sealed"), bytes, replies);
     let told = move |done| teller.at(done);
     let (content, content_key, passed) =
-        seal::seal_file(store, owner.log, &name, (file, bytes), told).await?;
+        seal::seal_file(store, owner.log, &name, (from, bytes), told).await?;
     let mut blobs = vec![content.hash];
     let mut guards = vec![content.guard];
     let mut preview_key = None;

@@ -11,9 +11,12 @@ use salus_vault::{
     BLOB_HEAD_BYTES, BlobHead, BlobKey, OpeningWriter, SealingReader, blob_belongs_to,
 };
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::folder::not_written;
 use crate::node::blocking;
+use crate::source;
 
 /// Sealed bytes that are handed over at a time: four segments.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -153,7 +156,7 @@ pub async fn open_blob<W: Write + Send + 'static>(
     let refused = |error: &io::Error| match error.kind() {
         io::ErrorKind::InvalidData => ApiError::integrity(format!("blob {blob}: {error}"))
             .hint("`salus doctor --repair` brings it again from another clinic"),
-        _ => ApiError::failed(format!("the file could not be written: {error}")),
+        _ => not_written("the file", error),
     };
     let hashing = Hashing::new(to, progress);
     let mut opening = OpeningWriter::new(hashing, sealed.len, &key, log.as_bytes())
@@ -183,7 +186,89 @@ pub async fn open_blob<W: Write + Send + 'static>(
     Ok(hashing.passed())
 }
 
-/// The same for something small, into memory.
+/// What a blob holds that is held in full, to be read: opened as it is read, and never whole in memory.
+pub struct OpenedBlob {
+    store: BlobStore,
+    log: LogId,
+    blob: BlobHash,
+    sealed: SealedBlob,
+    runtime: Handle,
+}
+
+impl OpenedBlob {
+    /// To be called where the runtime is.
+    pub fn new(store: BlobStore, log: LogId, blob: BlobHash, sealed: SealedBlob) -> Self {
+        Self {
+            store,
+            log,
+            blob,
+            sealed,
+            runtime: Handle::current(),
+        }
+    }
+}
+
+impl source::Bytes for OpenedBlob {
+    fn length(&self) -> u64 {
+        self.sealed.len
+    }
+
+    fn read(&self) -> Box<dyn Read + Send> {
+        let (pieces, taken) = mpsc::channel(PIECES);
+        let (store, log, blob) = (self.store.clone(), self.log, self.blob);
+        let sealed = self.sealed.clone();
+        self.runtime.spawn(async move {
+            let to = ToReader(pieces.clone());
+            if let Err(error) = open_blob(&store, log, (blob, &sealed), to, |_| ()).await {
+                let _nobody_reads_on = pieces.send(Err(error)).await;
+            }
+        });
+        Box::new(FromWriter {
+            taken,
+            piece: Bytes::new(),
+        })
+    }
+}
+
+/// What is written to it is read from a [`FromWriter`]. It blocks.
+struct ToReader(mpsc::Sender<Result<Bytes, ApiError>>);
+
+impl Write for ToReader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(bytes);
+        match self.0.blocking_send(Ok(piece)) {
+            Ok(()) => Ok(bytes.len()),
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct FromWriter {
+    taken: mpsc::Receiver<Result<Bytes, ApiError>>,
+    piece: Bytes,
+}
+
+impl Read for FromWriter {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            match self.taken.blocking_recv() {
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => return Ok(0),
+            }
+        }
+        let n = self.piece.len().min(out.len());
+        let read = self.piece.split_to(n);
+        out.get_mut(..n).unwrap_or_default().copy_from_slice(&read);
+        Ok(n)
+    }
+}
+
+/// A blob of something small, opened into memory.
 pub async fn open_small(
     store: &BlobStore,
     log: LogId,
@@ -204,9 +289,7 @@ pub async fn belongs_to(store: &BlobStore, blob: BlobHash, log: LogId) -> Result
 pub fn blob_error(error: &BlobError) -> ApiError {
     let message = error.to_string();
     match error {
-        BlobError::Full => {
-            ApiError::failed(message).hint("make room on the disk; nothing was attached or lost")
-        }
+        BlobError::Full => ApiError::failed(message).hint("nothing was attached or lost"),
         BlobError::Damaged { .. } => ApiError::integrity(message)
             .hint("`salus doctor --repair` brings it again from another clinic"),
         BlobError::Absent { .. } => ApiError::not_found(message)

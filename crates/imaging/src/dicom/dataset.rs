@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
 use dicom_parser::dataset::LazyDataToken;
@@ -102,6 +102,8 @@ pub(super) struct DataSet<'a> {
     pub(super) voi_lut: Lut<'a>,
     pub(super) modality_lut: Lut<'a>,
     pub(super) pixel_data: PixelData<'a>,
+    /// Whether its pixel data are words of 16 bits (OW), whatever a sample has.
+    pub(super) pixel_words: bool,
     /// Bytes of the file behind those at hand.
     missing: u64,
 }
@@ -142,6 +144,7 @@ pub(super) fn with_head<T>(
         voi_lut: Lut::default(),
         modality_lut: Lut::default(),
         pixel_data: PixelData::Missing,
+        pixel_words: false,
         missing,
     };
     data_set.read(&data)?;
@@ -153,6 +156,24 @@ type Reader<'a> = LazyDataSetReader<DynStatefulDecoder<Cursor<&'a [u8]>>>;
 fn reader<'a>(data: &'a [u8], syntax: &TransferSyntax) -> Result<Reader<'a>, ImageError> {
     LazyDataSetReader::new_with_ts(Cursor::new(data), syntax)
         .map_err(|_| unsupported("an unusual byte order", "export it uncompressed"))
+}
+
+/// The syntax in which the elements of a data set are written: the one that the file names, unless its first element shows that the
+/// writer has forgotten, or left out, the VRs. Lengths of 16 KiB and more, which would look like a VR, no first element has.
+fn written(data: &[u8], named: &TransferSyntax) -> TransferSyntax {
+    let implicit = entries::IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    let explicit = entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
+    let has_vr = data
+        .get(4..6)
+        .and_then(|vr| VR::from_binary([vr[0], vr[1]]))
+        .is_some();
+    if named.uid() == entries::EXPLICIT_VR_BIG_ENDIAN.uid() {
+        entries::EXPLICIT_VR_BIG_ENDIAN.erased()
+    } else if has_vr {
+        explicit
+    } else {
+        implicit
+    }
 }
 
 /// The identifier of the transfer syntax, from the file meta group (PS3.10, section 7.1), and where the data set begins.
@@ -225,20 +246,26 @@ enum Inside {
 
 impl<'a> DataSet<'a> {
     fn read(&mut self, data: &'a [u8]) -> Result<(), ImageError> {
-        let mut reader = reader(data, self.transfer_syntax)?;
+        let mut reader = reader(data, &written(data, self.transfer_syntax))?;
         let mut path: Vec<Inside> = Vec::new();
         let mut fragments = Vec::new();
         while let Some(token) = reader.advance() {
             let token = match token {
                 Ok(token) => token,
                 Err(_) if self.missing > 0 => return self.end_of_head(&path),
+                // What lies behind the samples is read for what is missing before them, and may be anything.
+                Err(_) if self.has_samples() => return Ok(()),
                 Err(_) => return Err(damaged("its structure is broken")),
             };
             match token {
                 LazyDataToken::ElementHeader(_) => {}
                 LazyDataToken::LazyValue { header, decoder } => {
                     let end = decoder.position().saturating_add(u64::from(header.len.0));
-                    if self.is_behind(end, data)? {
+                    let behind = self.is_behind(end, data);
+                    if behind.is_err() && self.has_samples() {
+                        return Ok(());
+                    }
+                    if behind? {
                         if path.is_empty() && header.tag == tags::PIXEL_DATA {
                             let length = u64::from(header.len.0);
                             self.pixel_data = PixelData::Behind(Some(length));
@@ -248,7 +275,10 @@ impl<'a> DataSet<'a> {
                     let range = value_range(decoder.position(), header.len.0, data.len())?;
                     self.keep(&path, header.tag, &data[range]);
                     if path.is_empty() && header.tag == tags::PIXEL_DATA {
-                        return Ok(());
+                        self.pixel_words = header.vr == VR::OW;
+                        if self.describes_samples() {
+                            return Ok(());
+                        }
                     }
                     decoder
                         .skip_bytes(header.len.0)
@@ -292,8 +322,10 @@ impl<'a> DataSet<'a> {
                 LazyDataToken::SequenceEnd => match path.pop() {
                     Some(Inside::Sequence(_)) => {}
                     Some(Inside::PixelFragments) if path.is_empty() => {
-                        self.pixel_data = PixelData::Encapsulated(fragments);
-                        return Ok(());
+                        self.pixel_data = PixelData::Encapsulated(std::mem::take(&mut fragments));
+                        if self.describes_samples() {
+                            return Ok(());
+                        }
                     }
                     Some(Inside::PixelFragments) => {}
                     _ => return Err(damaged("a sequence ends that never began")),
@@ -317,6 +349,19 @@ impl<'a> DataSet<'a> {
         } else {
             Err(damaged("a sequence is cut off"))
         }
+    }
+
+    fn has_samples(&self) -> bool {
+        matches!(
+            self.pixel_data,
+            PixelData::Native(_) | PixelData::Encapsulated(_)
+        )
+    }
+
+    /// Whether what is needed to read samples has come. It stands before them, but some writers sort nothing.
+    fn describes_samples(&self) -> bool {
+        let needed = [tags::ROWS, tags::COLUMNS, tags::BITS_ALLOCATED];
+        needed.iter().all(|tag| self.elements.contains_key(tag))
     }
 
     /// Whether a value that ends there reaches behind the bytes at hand.

@@ -15,7 +15,7 @@ const MAX_SAMPLES: usize = 1 << 26;
 pub(super) struct Source<'a> {
     coding: Coding,
     shape: Shape,
-    /// Bytes a sample: 1, 2 or 4.
+    /// Bytes a sample: 1, 2 or 4, or 1 for one bit.
     bytes: usize,
     bits_stored: u32,
     signed: bool,
@@ -29,6 +29,16 @@ enum Place<'a> {
     Native {
         data: &'a [u8],
         frame_bytes: usize,
+    },
+    /// Bytes in words of which the second one comes first: 8 bits a sample as OW, big endian (PS3.5, annex D).
+    Swapped {
+        data: &'a [u8],
+        frame_bytes: usize,
+    },
+    /// One bit a sample, the lowest first, frame after frame without gaps (PS3.5, 8.1.1).
+    Packed {
+        data: &'a [u8],
+        swapped: bool,
     },
     /// Each frame is one or more fragments.
     Fragments(Vec<Vec<&'a [u8]>>),
@@ -58,17 +68,15 @@ enum Colours {
 /// Samples of one frame, channels interleaved; colours are red, green and blue.
 pub(super) struct Stored {
     pub(super) samples: Samples,
-    /// Bits that count when a sample is looked at.
+    /// Bits that count: what lies above them is no part of the sample.
     pub(super) bits: u32,
     pub(super) signed: bool,
-    /// Bits that count as a number: all that are allocated, where nothing but the number is stored in them.
-    number_bits: u32,
 }
 
 impl Stored {
     /// Every sample as a number.
     pub(super) fn each(&self, mut visit: impl FnMut(i64)) {
-        let (bits, signed) = (self.number_bits, self.signed);
+        let (bits, signed) = (self.bits, self.signed);
         let mut see = |raw: u32| visit(number(raw, bits, signed));
         match &self.samples {
             Samples::U8(samples) => samples.iter().for_each(|raw| see(u32::from(*raw))),
@@ -147,6 +155,7 @@ impl<'a> Source<'a> {
         }
         let coding = coding(metadata)?;
         let bytes = match metadata.bits_allocated {
+            1 if coding == Coding::Native && metadata.samples_per_pixel == 1 => 1,
             8 => 1,
             16 => 2,
             32 => 4,
@@ -175,7 +184,12 @@ impl<'a> Source<'a> {
         };
         let most = most.min((samples / shape.channels.max(1)) as u64);
         check_size(Format::Dicom, metadata.columns, metadata.rows, most)?;
+        let swapped = data_set.big_endian && data_set.pixel_words && bytes == 1;
         let place = match &data_set.pixel_data {
+            PixelData::Native(data) if metadata.bits_allocated == 1 => {
+                check_length(data_set, metadata)?;
+                Place::Packed { data, swapped }
+            }
             PixelData::Native(data) if coding == Coding::Native => {
                 let frame_bytes = shape.native_samples(colours) * bytes;
                 let all = frame_bytes as u64 * u64::from(metadata.frames);
@@ -184,7 +198,11 @@ impl<'a> Source<'a> {
                         "there are fewer samples than rows, columns and frames say",
                     ));
                 }
-                Place::Native { data, frame_bytes }
+                if swapped {
+                    Place::Swapped { data, frame_bytes }
+                } else {
+                    Place::Native { data, frame_bytes }
+                }
             }
             PixelData::Encapsulated(fragments) => {
                 Place::Fragments(frames_of(fragments, metadata.frames)?)
@@ -213,11 +231,26 @@ impl<'a> Source<'a> {
                 let start = index * frame_bytes;
                 data.get(start..start + frame_bytes)
             }
+            Place::Swapped { data, frame_bytes } => {
+                let bytes = (0..*frame_bytes).map(|n| data.get((index * frame_bytes + n) ^ 1));
+                joined = bytes.map(|byte| byte.copied()).collect::<Option<Vec<u8>>>();
+                joined.as_deref()
+            }
+            Place::Packed { data, swapped } => {
+                let samples = self.shape.samples();
+                let bits = (0..samples).map(|n| {
+                    let at = index * samples + n;
+                    let byte = data.get((at / 8) ^ usize::from(*swapped))?;
+                    Some((byte >> (at % 8)) & 1)
+                });
+                joined = bits.collect();
+                joined.as_deref()
+            }
             Place::Fragments(frames) => match frames.get(index).map(Vec::as_slice) {
                 Some([one]) => Some(*one),
                 Some(several) => {
-                    joined = several.concat();
-                    Some(joined.as_slice())
+                    joined = Some(several.concat());
+                    joined.as_deref()
                 }
                 None => None,
             },
@@ -244,11 +277,6 @@ impl<'a> Source<'a> {
                 frame.bits.min(allocated)
             },
             signed: self.signed,
-            number_bits: if native || self.coding == Coding::RunLengths {
-                allocated
-            } else {
-                frame.bits.min(allocated)
-            },
             samples: frame.samples,
         })
     }

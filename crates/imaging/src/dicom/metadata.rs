@@ -4,8 +4,8 @@ use std::fmt;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_encoding::text::{SpecificCharacterSet, TextCodec};
 
+use super::charset::Charsets;
 use super::dataset::DataSet;
 use super::frames::Stored;
 
@@ -77,7 +77,8 @@ pub struct DicomMetadata {
     pub statistics: Option<RawStatistics>,
 }
 
-/// Of the stored samples of all frames: no rescale, no window, no palette; YBR as RGB.
+/// Of the stored samples of all frames: no rescale, no window, no palette; YBR as RGB; bits above Bits Stored do not count (PS3.5,
+/// 8.1.1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RawStatistics {
     /// The smallest.
@@ -103,13 +104,11 @@ impl fmt::Debug for DicomMetadata {
 
 impl DicomMetadata {
     pub(super) fn of(data_set: &DataSet<'_>) -> Self {
-        let charset = character_set(data_set);
+        let charsets = Charsets::of(data_set);
         let text = |tag: Tag| {
             let value = *data_set.elements.get(&tag)?;
             let value = value.get(..MAX_TEXT).unwrap_or(value);
-            let decoded = charset
-                .decode(value)
-                .unwrap_or_else(|_| String::from_utf8_lossy(value).into_owned());
+            let decoded = charsets.decode(value);
             let trimmed = decoded.trim_matches(['\0', ' ']);
             (!trimmed.is_empty()).then(|| trimmed.to_owned())
         };
@@ -168,17 +167,6 @@ impl DicomMetadata {
 )]
 fn to_count(frames: f64) -> u32 {
     frames.clamp(1.0, f64::from(u32::MAX)) as u32
-}
-
-/// The character set of text; where several are switched by escapes, the first that is not the default.
-fn character_set(data_set: &DataSet<'_>) -> SpecificCharacterSet {
-    let names = data_set.text(tags::SPECIFIC_CHARACTER_SET);
-    names
-        .iter()
-        .flat_map(|names| names.split('\\'))
-        .filter(|name| !name.trim().is_empty())
-        .find_map(|name| SpecificCharacterSet::from_code(name.trim()))
-        .unwrap_or_default()
 }
 
 /// Adds up stored samples.

@@ -177,6 +177,7 @@ impl Renderer {
     fn own_window(&self, frame: &Stored) -> Shades {
         let (low, high) = match &frame.samples {
             _ if !matches!(self.grey, Grey::Own) => (0, 255),
+            Samples::U8(_) if frame.bits == 1 => (0, 1),
             Samples::U8(_) if matches!(self.modality, Modality::Linear { .. }) => {
                 let (low, high) = if frame.signed { (-128, 127) } else { (0, 255) };
                 (low, high)

@@ -666,9 +666,9 @@ fn structures_that_make_no_sense_are_refused() {
         );
         assert!(error.to_string().contains(what), "{error}");
     }
-    let one_bit = Dicom::picture(2, 8, 1, "MONOCHROME2").bytes(&[1, 2]);
+    let wide = Dicom::picture(2, 2, 24, "MONOCHROME2").bytes(&[0; 12]);
     assert!(matches!(
-        plainly(&one_bit.file()),
+        plainly(&wide.file()),
         Err(ImageError::Unsupported { .. })
     ));
     let odd = Dicom::picture(2, 2, 8, "HSV").bytes(&[0; 12]);
@@ -710,6 +710,168 @@ fn a_changed_byte_never_panics() {
                     assert!(!decoded.pictures.is_empty());
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn bits_that_are_not_stored_do_not_count() {
+    // Overlays of old lie in them.
+    let file = |signed| {
+        Dicom::picture(1, 4, 16, "MONOCHROME2")
+            .short(0x0028_0101, 12)
+            .short(SIGNED, signed)
+            .words(&[0x8005, 0x07ff, 0xf800, 0x1fff])
+            .file()
+    };
+    assert_eq!(extremes(&file(0)), (5, 4_095));
+    assert_eq!(extremes(&file(1)), (-2_048, 2_047));
+}
+
+#[test]
+fn one_bit_a_sample_is_decoded() {
+    let masks = Dicom::picture(3, 3, 1, "MONOCHROME2")
+        .text(FRAMES, "IS", "2")
+        .bytes(&[0b0101_0101, 0b1111_1111, 0b0000_0011]);
+    let of = |index| {
+        let options = DecodeOptions {
+            frames: Frames::One(index),
+            ..statistics()
+        };
+        decode(&masks.clone().file(), &options).unwrap()
+    };
+    let (first, second) = (of(0), of(1));
+    assert_eq!(
+        first.pictures[0].pixels.bytes(),
+        [255, 0, 255, 0, 255, 0, 255, 0, 255]
+    );
+    assert_eq!(second.pictures[0].pixels.bytes(), [255; 9]);
+    let raw = second.dicom.unwrap().statistics.unwrap();
+    assert_eq!((raw.min, raw.max, raw.samples), (0, 1, 18));
+    assert!((raw.mean - 14.0 / 18.0).abs() < 1e-9);
+    let scan = decode(&masks.clone().file(), &DecodeOptions::classifier(3, 3));
+    assert!(matches!(scan, Err(ImageError::NoScan { .. })), "{scan:?}");
+    let short = Dicom::picture(5, 5, 1, "MONOCHROME2").bytes(&[0xff; 2]);
+    damaged(&short.file(), "fewer samples");
+}
+
+#[test]
+fn bytes_in_words_of_big_endian_are_swapped() {
+    let big = |vr| {
+        let picture = Dicom::new(BIG_ENDIAN)
+            .short(0x0028_0002, 1)
+            .text(0x0028_0004, "CS", "MONOCHROME2")
+            .text(FRAMES, "IS", "2")
+            .short(0x0028_0010, 1)
+            .short(0x0028_0011, 3)
+            .short(0x0028_0100, 8)
+            .short(0x0028_0101, 8)
+            .short(SIGNED, 0);
+        let options = DecodeOptions {
+            frames: Frames::All,
+            ..DecodeOptions::default()
+        };
+        let file = picture.element(PIXELS, vr, &[2, 1, 4, 3, 6, 5]).file();
+        let frames = decode(&file, &options).unwrap().pictures;
+        frames
+            .iter()
+            .flat_map(|frame| frame.pixels.bytes().to_vec())
+            .collect::<Vec<u8>>()
+    };
+    assert_eq!(big("OW"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(big("OB"), [2, 1, 4, 3, 6, 5]);
+}
+
+#[test]
+fn what_stands_behind_the_samples_is_read_where_it_is_missing_before_them() {
+    let described = Dicom::picture(2, 2, 8, "MONOCHROME2");
+    let sorted = described.clone().bytes(&[1, 2, 3, 4]).file();
+    let samples_first = Dicom::new(EXPLICIT).bytes(&[1, 2, 3, 4]);
+    let unsorted = samples_first.clone().raw(described.data_set()).file();
+    assert_eq!(samples(&unsorted), samples(&sorted));
+    // Where all is there, nothing behind them is looked at.
+    let rubbish = described.bytes(&[1, 2, 3, 4]).raw(&[0xde; 99]).file();
+    assert_eq!(samples(&rubbish), samples(&sorted));
+    let never = samples_first.raw(&[0xde; 99]).file();
+    let refused = plainly(&never);
+    assert!(
+        matches!(refused, Err(ImageError::ZeroSize { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_transfer_syntax_that_is_wrong_about_vrs_does_no_harm() {
+    let explicit = Dicom::picture(1, 2, 8, "MONOCHROME2").bytes(&[7, 200]);
+    let mut implicit = Dicom::new(EXPLICIT);
+    for (tag, value) in [
+        (0x0028_0002_u32, &b"\x01\0"[..]),
+        (0x0028_0004, b"MONOCHROME2 "),
+        (0x0028_0010, b"\x01\0"),
+        (0x0028_0011, b"\x02\0"),
+        (0x0028_0100, b"\x08\0"),
+        (0x0028_0101, b"\x08\0"),
+        (0x0028_0103, b"\0\0"),
+        (PIXELS, &[7, 200]),
+    ] {
+        let [a, b, c, d] = tag.to_le_bytes();
+        let length = u32::try_from(value.len()).unwrap();
+        implicit = implicit
+            .raw(&[c, d, a, b])
+            .raw(&length.to_le_bytes())
+            .raw(value);
+    }
+    for file in [
+        explicit.clone().file(),
+        explicit.named("1.2.840.10008.1.2").file(),
+        implicit.clone().file(),
+        implicit.named("1.2.840.10008.1.2").file(),
+    ] {
+        assert_eq!(samples(&file), [7, 200]);
+    }
+}
+
+#[test]
+fn names_are_read_in_the_character_sets_that_the_file_switches_between() {
+    let name = |sets: &str, bytes: &[u8]| {
+        let file = Dicom::new(EXPLICIT)
+            .text(0x0008_0005, "CS", sets)
+            .element(0x0010_0010, "PN", bytes)
+            .file();
+        dicom_metadata(&file).unwrap().patient_name.unwrap()
+    };
+    // The standard's own examples (PS3.5, annexes H, I and K).
+    assert_eq!(
+        name(
+            "ISO 2022 IR 13\\ISO 2022 IR 87",
+            b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J=\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J"
+        ),
+        "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"
+    );
+    assert_eq!(
+        name(
+            "\\ISO 2022 IR 149",
+            b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
+        ),
+        "Hong^Gildong=洪^吉洞=홍^길동"
+    );
+    assert_eq!(
+        name(
+            "\\ISO 2022 IR 58",
+            b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="
+        ),
+        "Zhang^XiaoDong=张^小东="
+    );
+    assert_eq!(
+        name("ISO 2022 IR 100\\ISO 2022 IR 144", b"B\xfcc^\x1b-L\xbb\xee"),
+        "Büc^Лю"
+    );
+    assert_eq!(name("ISO_IR 148", b"\xc7avu\xfeo\xf0lu"), "Çavuşoğlu");
+    assert_eq!(name("ISO_IR 203", b"\xbduvre"), "œuvre");
+    // An escape that nobody knows, one at the end, and none of the sets.
+    for bytes in [&b"A\x1b?B"[..], b"A\x1b", b"A\x1b$B", b"A\x1b$B\xff\xff"] {
+        for sets in ["ISO 2022 IR 6\\ISO 2022 IR 87", "ISO_IR 192", "NONE"] {
+            assert!(name(sets, bytes).starts_with('A'));
         }
     }
 }

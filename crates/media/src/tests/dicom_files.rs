@@ -143,20 +143,23 @@ fn fewer_samples_than_are_promised_are_refused() {
             "{said}"
         );
     }
-    // Of a width that is not decoded, too.
-    let bit = |samples: &[u8]| {
+    // Of one bit, and of a width that is not decoded, too.
+    let of_width = |bits: u16, samples: &[u8]| {
         Dicom::patient(EXPLICIT, "1.2.840.10008.5.1.4.1.1.66.4")
             .short(0x0028_0002, 1)
             .text(0x0028_0004, "CS", "MONOCHROME2")
             .short(0x0028_0010, 64)
             .short(0x0028_0011, 64)
-            .short(0x0028_0100, 1)
-            .short(0x0028_0101, 1)
+            .short(0x0028_0100, bits)
+            .short(0x0028_0101, bits)
             .samples(samples)
             .file()
     };
-    assert!(refusal(&bit(&[0; 510])).contains("fewer samples"));
-    let found = look(&bit(&[0; 512])).unwrap();
+    assert!(refusal(&of_width(1, &[0; 510])).contains("fewer samples"));
+    let mask = look(&of_width(1, &[0; 512])).unwrap();
+    assert!(mask.preview.is_some() && mask.note.is_none());
+    assert!(refusal(&of_width(24, &[0; 12_286])).contains("fewer samples"));
+    let found = look(&of_width(24, &[0; 12_288])).unwrap();
     assert!(found.preview.is_none() && found.note.is_some());
     assert_eq!(found.facts.width, Some(64));
 }

@@ -30,9 +30,7 @@ pub enum BlobError {
         folder: PathBuf,
     },
     /// The disk is full.
-    #[error(
-        "no room on the disk for the blob: nothing of it was kept; free some space and try again"
-    )]
+    #[error("no room on the disk for the sealed file: free some space and try again")]
     Full,
     /// What was to be added could not be read.
     #[error("the source of the blob failed: {source}; nothing of it was kept")]
@@ -92,7 +90,7 @@ impl BlobError {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 

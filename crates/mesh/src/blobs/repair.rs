@@ -19,6 +19,9 @@ pub(crate) const INDEX: &str = "blobs.db";
 
 /// A file that is there from the start to an end in good order.
 const OPEN: &str = "open";
+/// Memory in bytes for pages of the index while it is walked over once: redb's own default is 1 GiB, and an index with small blobs fills
+/// it.
+const WALK_CACHE_BYTES: usize = 16 << 20;
 
 /// What was found when a store was opened, and mended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,7 +118,7 @@ fn examine(index: &Path, thorough: bool) -> Result<(), Unfit> {
         return Ok(());
     }
     let walk = || {
-        let mut database = Database::open(index).map_err(unfit)?;
+        let mut database = open_index(index).map_err(unfit)?;
         if thorough {
             database.check_integrity().map_err(unfit)?;
         }
@@ -129,6 +132,13 @@ fn examine(index: &Path, thorough: bool) -> Result<(), Unfit> {
     };
     let walked = catch_unwind(AssertUnwindSafe(walk));
     walked.unwrap_or_else(|_| Err(Unfit::Damaged("reading it broke off".to_owned())))
+}
+
+/// Opens the index to walk over it once: what was read of it is not wanted again.
+pub(super) fn open_index(index: &Path) -> Result<Database, DatabaseError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(WALK_CACHE_BYTES);
+    builder.open(index)
 }
 
 fn damaged(error: impl std::fmt::Display) -> Unfit {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use iroh_blobs::api::blobs::{AddPathOptions, ImportMode};
 use iroh_blobs::{BlobFormat, Hash};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use salus_audit::BlobHash;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use super::blob;
 use super::durable::{blocking, part};
 use super::error::BlobError;
-use super::repair::salvage;
+use super::repair::{open_index, salvage};
 use super::store::{BlobStore, Presence};
 
 /// iroh-blobs' table of blobs that live in the index.
@@ -178,7 +178,7 @@ impl BlobStore {
 }
 
 fn read_inline(index: &Path, found: &mpsc::Sender<(Hash, Bytes)>) -> Result<(), redb::Error> {
-    let database = Database::open(index)?;
+    let database = open_index(index)?;
     let reading = database.begin_read()?;
     for row in reading.open_table(INLINE)?.iter()? {
         let (hash, bytes) = row?;

@@ -20,6 +20,10 @@ const JOBS: &[Job] = &[
         run: <[u8]>::to_vec,
     },
     Job {
+        name: "length",
+        run: |request| request.len().to_string().into_bytes(),
+    },
+    Job {
         name: "process-id",
         run: |_| std::process::id().to_string().into_bytes(),
     },

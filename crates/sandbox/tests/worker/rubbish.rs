@@ -23,6 +23,15 @@ fn main() -> io::Result<()> {
             out.write_all(GREETING)?;
             out.write_all(&[1, 0, 0, 0, 9, b'x'])?;
         }
+        // An answer to what it does not read.
+        "5" => {
+            out.write_all(GREETING)?;
+            out.write_all(&[1, 0, 0, 0, 1, b'x'])?;
+            out.flush()?;
+            loop {
+                std::thread::park();
+            }
+        }
         _ => {}
     }
     out.flush()?;
