@@ -65,11 +65,13 @@ impl iroh_blobs::util::SendStream for Outgoing {
     }
 
     fn reset(&mut self, code: VarInt) -> io::Result<()> {
-        let code = if self.withdrawn {
-            Code::NotFound.into()
-        } else {
-            code
-        };
+        if self.withdrawn {
+            return Ok(self.stream.reset(Code::NotFound.into())?);
+        }
+        // Who holds a part ends there: a reset would take back what is on its way, too.
+        if code == Code::Incomplete.into() {
+            return Ok(self.stream.finish()?);
+        }
         Ok(self.stream.reset(code)?)
     }
 

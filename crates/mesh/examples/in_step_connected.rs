@@ -1,7 +1,7 @@
 //! Two nodes that hold the same, over real endpoints on loopback: how long a sync takes, connection included, and on a
 //! connection that stands.
 //!
-//! `cargo run --release -p salus-mesh --example in_step -- 100000`
+//! `cargo run --release -p salus-mesh --example in_step_connected -- 100000`
 
 use std::error::Error;
 use std::sync::Arc;
