@@ -22,10 +22,13 @@ pub(crate) struct Outgoing {
     pub stall: Duration,
     pub since_asked: usize,
     pub withdrawn: bool,
+    /// Whether something of it has gone out.
+    pub begun: bool,
 }
 
 impl Outgoing {
     async fn may_pass(&mut self, bytes: usize) -> io::Result<()> {
+        self.begun = true;
         self.since_asked += bytes;
         if self.since_asked >= ASK_AGAIN_BYTES {
             self.since_asked = 0;
@@ -69,7 +72,7 @@ impl iroh_blobs::util::SendStream for Outgoing {
             return Ok(self.stream.reset(Code::NotFound.into())?);
         }
         // Who holds a part ends there: a reset would take back what is on its way, too.
-        if code == Code::Incomplete.into() {
+        if self.begun && code == Code::Incomplete.into() {
             return Ok(self.stream.finish()?);
         }
         Ok(self.stream.reset(code)?)

@@ -231,6 +231,7 @@ impl Answer {
             stall: STALL,
             since_asked: 0,
             withdrawn: false,
+            begun: false,
         };
         let pair = StreamPair::new(0, Bytes::new(), outgoing, EventSender::DEFAULT);
         let store = (*self.store.inner.store).clone();
