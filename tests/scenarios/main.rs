@@ -6,6 +6,7 @@ mod at_rest;
 mod attachments;
 mod images;
 mod layering;
+mod observer;
 mod process;
 mod rights;
 mod safety;

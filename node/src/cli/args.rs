@@ -677,7 +677,7 @@ pub struct DemoArgs {
 /// `salus bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Which [otherwise all]
+    /// Which: import, sync, visible, verify, first-sync, scale [otherwise the first four: the others take minutes]
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// FHIR files to measure with, instead of made-up patients

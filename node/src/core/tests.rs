@@ -219,6 +219,45 @@ fn a_look_is_logged_once_an_hour() {
 }
 
 #[test]
+fn a_clock_that_jumps_loses_nothing_and_hides_no_look() {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    let looks = |clinic: &Clinic| {
+        clinic
+            .with(|core, who| core.log_look(who, log, "record shown"))
+            .unwrap();
+        let rows = clinic.with(|core, _| core.history(log, 100, true)).unwrap();
+        rows.iter().filter(|row| row.kind == "view").count()
+    };
+    assert_eq!(looks(&a), 1);
+    let hour_of_the_look = a.now.load(Ordering::Relaxed);
+    a.now.fetch_add(YEAR_MS, Ordering::Relaxed);
+    a.with(|core, who| core.note(who, log, "A year ahead."))
+        .unwrap();
+    b.now.fetch_sub(YEAR_MS, Ordering::Relaxed);
+    b.with(|core, who| core.note(who, log, "A year behind."))
+        .unwrap();
+    // Back in the hour that has a look already: this is another one.
+    a.now.store(hour_of_the_look, Ordering::Relaxed);
+    assert_eq!(looks(&a), 2);
+    assert_eq!(looks(&a), 2);
+    a.with(|core, who| core.note(who, log, "Back again."))
+        .unwrap();
+    a.carry_to(&b);
+    b.carry_to(&a);
+    let (a, b) = (a.reopen(), b.reopen());
+    for clinic in [&a, &b] {
+        let expected = ["A year ahead.", "A year behind.", "Back again."];
+        assert_eq!(notes(clinic, log), expected);
+        let report = verify_all(&clinic.core, |_, _| {}).unwrap();
+        assert!(report.ok, "{:?}", report.problems);
+    }
+    assert_eq!(a.heights(log), b.heights(log));
+}
+
+#[test]
 fn two_clinics_edit_apart_and_converge() {
     let (_dir, a, b) = two();
     let log = a.new_patient("Okafor");

@@ -147,12 +147,18 @@ impl Core {
         let chain = self.chain_id();
         let actor = ActorId::from_bytes(who.key.public());
         let hour = now / LOOK_MS;
-        Ok(self.log(log)?.entries().rev().any(|meta| {
-            meta.kind == Kind::View
-                && meta.chain == chain
-                && meta.actor == actor
-                && meta.time_ms / LOOK_MS == hour
-        }))
+        let own = |meta: &&Meta| meta.chain == chain;
+        for meta in self.log(log)?.entries().rev().filter(own) {
+            let of = meta.time_ms / LOOK_MS;
+            if meta.kind == Kind::View && meta.actor == actor && of == hour {
+                return Ok(true);
+            }
+            // The clock was set back since: a look before that, in this same hour, is not this one.
+            if of > hour {
+                break;
+            }
+        }
+        Ok(false)
     }
 
     /// Logs that a record was opened, whatever was logged before: an export is an entry each time.

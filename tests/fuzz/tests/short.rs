@@ -1,10 +1,5 @@
 //! A short run of every target, and every input that once broke something.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may break on what it did not expect"
-)]
-
 use std::path::Path;
 use std::time::Duration;
 
