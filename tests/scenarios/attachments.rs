@@ -446,13 +446,13 @@ fn a_link_that_is_named_is_followed_to_a_file_and_to_nothing_else() {
     assert!(said.contains("not a regular file"), "{said}");
 }
 
-/// What a node's memory may grow by, in KiB, whatever it is given.
+/// What a node's memory may grow by, in KiB, while it is given a file of 48 MiB: half of what the product promises for any file.
 #[cfg(target_os = "linux")]
-const GROWS_BY: u64 = 64 * 1024;
+const GROWS_BY: u64 = 32 * 1024;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_of_a_hundred_megabytes_whole_or_broken_takes_no_such_memory_of_the_node() {
+fn a_large_file_whole_or_broken_takes_little_memory_of_the_node() {
     let dir = tempfile::tempdir().unwrap();
     let clinic = Clinic::found(dir.path(), "Alpha");
     let patient = clinic.patient("Okafor", "Ada");
@@ -461,9 +461,9 @@ fn a_file_of_a_hundred_megabytes_whole_or_broken_takes_no_such_memory_of_the_nod
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    // 200 frames of 512 x 512 samples of 16 bits: 100 MiB.
-    let pixels = vec![7; 200 * 512 * 512 * 2];
-    let scan = dicom_of("Okafor^Ada", "19800229", (512, 200), &pixels);
+    // 96 frames of 512 x 512 samples of 16 bits: 48 MiB.
+    let pixels = vec![7; 96 * 512 * 512 * 2];
+    let scan = dicom_of("Okafor^Ada", "19800229", (512, 96), &pixels);
     let whole = write("whole.dcm", &scan);
     let cut = write("cut.dcm", &scan[..scan.len() - 1_000]);
     drop((scan, pixels));

@@ -217,3 +217,51 @@ fn broken_files_are_refused_whole() {
         assert_eq!(here[part], there[part], "{part}");
     }
 }
+
+/// Runs it where no file may grow beyond 2 MiB, which a program is told of as of a full disk.
+#[cfg(unix)]
+fn on_a_full_disk(clinic: &Clinic, args: &[&str]) -> String {
+    let plain = clinic.command(args);
+    let output = std::process::Command::new("sh")
+        // In units of 512 bytes; without the signal, which a full disk does not send either.
+        .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env("SALUS_PASSPHRASE", crate::process::PASSPHRASE)
+        .env_remove("SALUS_DATA_DIR")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "salus {args:?} said: {said}");
+    assert!(said.contains("free some space"), "{said}");
+    said
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_file_keeps_nothing_of_it_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clinic = Clinic::found(dir.path(), "Alpha");
+    let patient = clinic.patient("Okafor", "Ada");
+    let large = dir.path().join("large.txt");
+    fs::write(&large, "A line of a long report.\n".repeat(200_000)).unwrap();
+    let large = large.to_str().unwrap();
+    on_a_full_disk(&clinic, &["attach", &patient, large]);
+    assert!(clinic.lines(&["attachments", &patient]).is_empty());
+    clinic.ok(&["audit", "verify", "--all"]);
+    clinic.ok(&["attach", &patient, large]);
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let copy = out.join("copy.txt");
+    let copy = copy.to_str().unwrap();
+    on_a_full_disk(&clinic, &["fetch", &patient, "large.txt", "-o", copy]);
+    let backup = out.join("clinic.backup");
+    on_a_full_disk(&clinic, &["backup", backup.to_str().unwrap()]);
+    // Neither a part of a file nor what it was to become.
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    clinic.ok(&["audit", "verify", "--all"]);
+    clinic.ok(&["fetch", &patient, "large.txt", "-o", copy]);
+    assert_eq!(fs::read(copy).unwrap(), fs::read(large).unwrap());
+    clinic.ok(&["backup", backup.to_str().unwrap()]);
+}
