@@ -137,7 +137,7 @@ pub(super) fn with_head<T>(
     } else {
         Cow::Borrowed(rest)
     };
-    let mut data_set = DataSet {
+    let empty = || DataSet {
         transfer_syntax,
         big_endian: transfer_syntax.uid() == entries::EXPLICIT_VR_BIG_ENDIAN.uid(),
         elements: BTreeMap::new(),
@@ -147,7 +147,16 @@ pub(super) fn with_head<T>(
         pixel_words: false,
         missing,
     };
-    data_set.read(&data)?;
+    let mut data_set = empty();
+    let known;
+    if let Err(error) = data_set.read(&data) {
+        known = Some(&data)
+            .filter(|_| !data_set.big_endian)
+            .and_then(|data| with_known_lengths(data))
+            .ok_or(error)?;
+        data_set = empty();
+        data_set.read(&known)?;
+    }
     then(&data_set)
 }
 
@@ -176,12 +185,55 @@ fn written(data: &[u8], named: &TransferSyntax) -> TransferSyntax {
     }
 }
 
+/// The same data with the lengths of sequences that have unknown VR and undefined length (PS3.5, 6.2.2); `None` where there are none.
+/// Their elements have no VRs, whatever the file's have, and dicom-rs reads them as the file's.
+fn with_known_lengths(data: &[u8]) -> Option<Vec<u8>> {
+    const UNKNOWN: &[u8] = b"UN\0\0\xff\xff\xff\xff";
+    let mut known: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(found) = data
+        .get(at..)
+        .and_then(|rest| rest.windows(UNKNOWN.len()).position(|part| part == UNKNOWN))
+    {
+        let start = at + found + UNKNOWN.len();
+        // Behind one that does not end there is nothing to be found.
+        let Some(end) = end_of_unknown(data, start) else {
+            break;
+        };
+        let length = u32::try_from(end - start).ok()?;
+        let known = known.get_or_insert_with(|| data.to_vec());
+        known
+            .get_mut(start - 4..start)?
+            .copy_from_slice(&length.to_le_bytes());
+        at = end;
+    }
+    known
+}
+
+/// Where such a sequence ends, in little endian: behind its delimiter. What has a length is skipped, whatever it holds.
+fn end_of_unknown(data: &[u8], start: usize) -> Option<usize> {
+    const ITEM_END: [u8; 4] = [0xfe, 0xff, 0x0d, 0xe0];
+    const SEQUENCE_END: [u8; 4] = [0xfe, 0xff, 0xdd, 0xe0];
+    let (mut at, mut open) = (start, 1_usize);
+    while open > 0 {
+        let (tag, rest) = data.get(at..)?.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*rest.first_chunk()?);
+        at += 8;
+        match (*tag, length) {
+            (ITEM_END | SEQUENCE_END, _) => open -= 1,
+            (_, u32::MAX) => open += 1,
+            (_, length) => at = at.checked_add(length as usize)?,
+        }
+    }
+    Some(at)
+}
+
 /// The identifier of the transfer syntax, from the file meta group (PS3.10, section 7.1), and where the data set begins.
 fn transfer_syntax(bytes: &[u8]) -> Result<(String, usize), ImageError> {
     const META_GROUP: u16 = 2;
     let meta = bytes.get(META..).unwrap_or_default();
     let explicit = entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
-    let mut reader = reader(meta, &explicit)?;
+    let mut reader = reader(meta, &written(meta, &explicit))?;
     let mut uid = None;
     let mut end = 0;
     // What follows the group may be of any syntax, and is read as what it is not: an error there is its end, too.
@@ -253,19 +305,13 @@ impl<'a> DataSet<'a> {
             let token = match token {
                 Ok(token) => token,
                 Err(_) if self.missing > 0 => return self.end_of_head(&path),
-                // What lies behind the samples is read for what is missing before them, and may be anything.
-                Err(_) if self.has_samples() => return Ok(()),
                 Err(_) => return Err(damaged("its structure is broken")),
             };
             match token {
                 LazyDataToken::ElementHeader(_) => {}
                 LazyDataToken::LazyValue { header, decoder } => {
                     let end = decoder.position().saturating_add(u64::from(header.len.0));
-                    let behind = self.is_behind(end, data);
-                    if behind.is_err() && self.has_samples() {
-                        return Ok(());
-                    }
-                    if behind? {
+                    if self.is_behind(end, data)? {
                         if path.is_empty() && header.tag == tags::PIXEL_DATA {
                             let length = u64::from(header.len.0);
                             self.pixel_data = PixelData::Behind(Some(length));
@@ -345,23 +391,38 @@ impl<'a> DataSet<'a> {
             return Ok(());
         }
         if path.is_empty() {
-            Ok(())
+            self.end_of_unsorted()
         } else {
             Err(damaged("a sequence is cut off"))
         }
     }
 
-    fn has_samples(&self) -> bool {
-        matches!(
-            self.pixel_data,
-            PixelData::Native(_) | PixelData::Encapsulated(_)
-        )
-    }
-
     /// Whether what is needed to read samples has come. It stands before them, but some writers sort nothing.
     fn describes_samples(&self) -> bool {
-        let needed = [tags::ROWS, tags::COLUMNS, tags::BITS_ALLOCATED];
+        self.has([tags::ROWS, tags::COLUMNS, tags::BITS_ALLOCATED])
+    }
+
+    fn has<const N: usize>(&self, needed: [Tag; N]) -> bool {
         needed.iter().all(|tag| self.elements.contains_key(tag))
+    }
+
+    /// The end of a file whose samples, if there are any, stood before what describes them: this may have been cut off.
+    fn end_of_unsorted(&self) -> Result<(), ImageError> {
+        let whole = self.has([
+            tags::ROWS,
+            tags::COLUMNS,
+            tags::BITS_ALLOCATED,
+            tags::BITS_STORED,
+            tags::PIXEL_REPRESENTATION,
+            tags::SAMPLES_PER_PIXEL,
+            tags::PHOTOMETRIC_INTERPRETATION,
+        ]);
+        match self.pixel_data {
+            PixelData::Native(_) | PixelData::Encapsulated(_) if !whole => {
+                Err(damaged("what describes its samples is missing"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a value that ends there reaches behind the bytes at hand.

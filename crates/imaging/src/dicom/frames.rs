@@ -432,6 +432,10 @@ fn frames_of<'a>(all: &[&'a [u8]], frames: u32) -> Result<Vec<Vec<&'a [u8]>>, Im
     if count == fragments.len() {
         return Ok(fragments.iter().map(|one| vec![*one]).collect());
     }
+    let filled = || fragments.iter().filter(|one| !one.is_empty());
+    if count == filled().count() {
+        return Ok(filled().map(|one| vec![*one]).collect());
+    }
     let (offsets, _) = table.as_chunks::<4>();
     let starts: Vec<u64> = offsets
         .iter()

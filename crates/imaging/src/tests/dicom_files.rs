@@ -792,12 +792,11 @@ fn what_stands_behind_the_samples_is_read_where_it_is_missing_before_them() {
     // Where all is there, nothing behind them is looked at.
     let rubbish = described.bytes(&[1, 2, 3, 4]).raw(&[0xde; 99]).file();
     assert_eq!(samples(&rubbish), samples(&sorted));
-    let never = samples_first.raw(&[0xde; 99]).file();
-    let refused = plainly(&never);
-    assert!(
-        matches!(refused, Err(ImageError::ZeroSize { .. })),
-        "{refused:?}"
-    );
+    assert!(plainly(&samples_first.clone().raw(&[0xde; 99]).file()).is_err());
+    let until = samples_first.file().len();
+    for cut in until..unsorted.len() {
+        assert!(plainly(&unsorted[..cut]).is_err(), "{cut}");
+    }
 }
 
 #[test]
@@ -874,4 +873,53 @@ fn names_are_read_in_the_character_sets_that_the_file_switches_between() {
             assert!(name(sets, bytes).starts_with('A'));
         }
     }
+}
+
+#[test]
+fn sequences_of_unknown_kind_are_skipped() {
+    const ITEM: [u8; 8] = [0xfe, 0xff, 0x00, 0xe0, 0xff, 0xff, 0xff, 0xff];
+    const ITEM_END: [u8; 8] = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0];
+    const END: [u8; 8] = [0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
+    // Without VRs, whatever the file has: rows (0028,0010) of 9 in an item of an item.
+    let rows = [0x28, 0, 0x10, 0, 2, 0, 0, 0, 9, 0];
+    let inner = [&[0x08, 0, 0x15, 0x11, 0xff, 0xff, 0xff, 0xff], &ITEM[..]].concat();
+    let nested = [&inner, &rows[..], &ITEM_END, &END].concat();
+    let whole = [&ITEM, &rows[..], &nested, &ITEM_END, &ITEM, &ITEM_END, &END].concat();
+    let file = |sequence: &[u8]| {
+        Dicom::new(EXPLICIT)
+            .text(0x0008_0060, "CS", "OT")
+            .header(0x0009_1010, "UN", u32::MAX)
+            .raw(sequence)
+            .raw(
+                Dicom::picture(1, 2, 8, "MONOCHROME2")
+                    .bytes(&[7, 200])
+                    .data_set(),
+            )
+            .file()
+    };
+    assert_eq!(samples(&file(&whole)), [7, 200]);
+    assert_eq!(samples(&file(&END)), [7, 200]);
+    // Lengths that lie, and ends that never come.
+    for cut in 0..whole.len() {
+        assert!(plainly(&file(&whole[..cut])).is_err(), "{cut}");
+    }
+    let lie = [&ITEM[..], &[0x28, 0, 0x10, 0, 0xfe, 0xff, 0xff, 0xff]].concat();
+    assert!(plainly(&file(&lie)).is_err());
+}
+
+#[test]
+fn empty_fragments_between_frames_are_none() {
+    let frame = |value: u8| {
+        let mut stream = vec![1, 0, 0, 0, 64, 0, 0, 0];
+        stream.resize(64, 0);
+        // Four times the same byte.
+        stream.extend([0xfd, value]);
+        stream
+    };
+    let file = Dicom::picture(2, 2, 8, "MONOCHROME2")
+        .text(FRAMES, "IS", "2")
+        .fragments(&[Vec::new(), frame(3), Vec::new(), frame(5)])
+        .named(RUN_LENGTHS)
+        .file();
+    assert_eq!(extremes(&file), (3, 5));
 }
