@@ -285,11 +285,17 @@ async fn list_attachments(
             core.newest_key(log)?;
             let mut views = Vec::new();
             // What is shown as one is looked at as one.
-            for log in core.person(log)? {
-                let mut of_log = core.attachment_views(log)?;
-                core.hash_inline(log, &mut of_log)?;
-                core.log_look(&who, log, "files listed")?;
-                views.extend(of_log);
+            for of in core.person(log)? {
+                let listed = core.attachment_views(of).and_then(|mut of_record| {
+                    core.hash_inline(of, &mut of_record)?;
+                    core.log_look(&who, of, "files listed")?;
+                    Ok(of_record)
+                });
+                match listed {
+                    Ok(of_record) => views.extend(of_record),
+                    Err(error) if of == log => return Err(error),
+                    Err(error) => tracing::warn!(log = %of, %error, "files of a linked record cannot be listed"),
+                }
             }
             Ok(views)
         })

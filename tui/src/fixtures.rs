@@ -772,7 +772,7 @@ pub(crate) fn files() -> Vec<AttachmentView> {
             available: true,
             preview: true,
             facts: facts(known),
-            entry: "9b".repeat(32),
+            entry: format!("{n}{}b", "9b".repeat(31)),
             ..AttachmentView::default()
         };
     let tags = json!({

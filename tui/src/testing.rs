@@ -249,8 +249,16 @@ impl FakeNode {
             } => {
                 for file in &mut self.record.attachments {
                     if Some(&file.id) == attachment.as_ref() {
-                        file.erased = Some(reason.clone());
-                        file.available = false;
+                        // What is erased is known by its entry alone.
+                        *file = AttachmentView {
+                            id: file.entry.clone(),
+                            added_ms: file.added_ms,
+                            clinic: file.clinic.clone(),
+                            actor: file.actor.clone(),
+                            entry: file.entry.clone(),
+                            erased: Some(reason.clone()),
+                            ..AttachmentView::default()
+                        };
                     }
                 }
                 self.written.push(request);

@@ -332,7 +332,17 @@ impl LogState {
                             && (right == Right::Home || meta.chain == header.chain)
                     })
                 };
-                let erasures = &mut rights.erasures.iter().map(|other| other.at);
+                // Of the same chain: what others wrote must not keep home from erasing; nor files from erasing the record.
+                let of_chain = |entry: &EntryHash| {
+                    let meta = self.entry_meta(entry);
+                    meta.is_some_and(|meta| meta.chain == header.chain)
+                };
+                let erasures = &mut rights
+                    .erasures
+                    .iter()
+                    .filter(|other| other.is_of_record() == entries.is_empty())
+                    .filter(|other| of_chain(&other.entry))
+                    .map(|other| other.at);
                 if entries.is_empty() && right != Right::Home {
                     Err(Refusal::Right)
                 } else if !entries.iter().all(may_erase) {

@@ -60,7 +60,7 @@ pub enum Kind {
     View = 2,
     /// Adds an attachment.
     Attach = 3,
-    /// Authorises everyone to destroy attachments.
+    /// Authorises everyone to destroy attachments, or all that was sealed in the record.
     Erase = 4,
     /// Entitles a clinic to the record.
     Grant = 5,

@@ -20,8 +20,8 @@ pub const MAX_EPOCHS: usize = 2 * MAX_REVOCATIONS;
 /// [`MAX_QUARANTINED`](crate::MAX_QUARANTINED) edits (a guess: a broken edit is rare).
 pub const MAX_QUARANTINES: usize = 1000;
 
-/// Most erasures of one record in the causal past of another one, each of at most [`MAX_ERASED`](crate::MAX_ERASED) attachments
-/// (a guess: one a wrong file).
+/// Most erasures of files by one chain in the causal past of another one of that chain, each of at most
+/// [`MAX_ERASED`](crate::MAX_ERASED) attachments (a guess: one a wrong file); as many of the record itself.
 pub const MAX_ERASURES: usize = 1000;
 
 /// The fold of a record's control entries.

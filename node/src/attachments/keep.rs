@@ -92,7 +92,7 @@ impl Keeper {
 pub async fn pin(node: &Arc<Node>, patient: String, pin: bool) -> Result<String, ApiError> {
     let (log, changed) = node
         .with_core(move |core| {
-            let log = core.patient(&patient)?;
+            let log = core.patient_or_erased(&patient)?;
             Ok((log, core.pin(log, pin)?))
         })
         .await?;
@@ -134,16 +134,20 @@ pub async fn keep(node: Weak<Node>) {
             logs.into_iter().collect()
         };
         bring_missing(&node, &logs).await;
-        remove_erased(&node, &logs).await;
+        let erased = match all {
+            true => node.with_core(|core| Ok(core.logs_with_erasures())).await,
+            false => Ok(logs),
+        };
+        remove_erased(&node, &erased.unwrap_or_default()).await;
     }
 }
 
 /// Brings what is missing of every record now: for a command that ends when it is done.
 pub async fn catch_up(node: &Arc<Node>) {
     let logs = node.with_core(|core| Ok(core.record_logs())).await;
-    let logs = logs.unwrap_or_default();
-    bring_missing(node, &logs).await;
-    remove_erased(node, &logs).await;
+    bring_missing(node, &logs.unwrap_or_default()).await;
+    let erased = node.with_core(|core| Ok(core.logs_with_erasures())).await;
+    remove_erased(node, &erased.unwrap_or_default()).await;
 }
 
 /// Keys and texts went with the entry that erased; the bytes go now.

@@ -137,7 +137,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  salus erase 7224e8 chest.dcm --reason \"of another patient\"\n  \
         salus erase 7224e8 --reason \"the patient asked for it\"      the whole record\n\
-        What was said, its keys and the bytes of files are destroyed at every clinic that syncs; that there was something, who wrote it\n\
+        What was said and the bytes and keys of files are destroyed at every clinic that syncs; that there was something, who wrote it\n\
         and why it was erased stay in the log. It cannot reach a clinic that refuses, a backup, or a file written to disk before.\n\
         Of a whole record this asks first; --yes answers. Only its home clinic erases a record."
     )]

@@ -111,29 +111,21 @@ impl Core {
         false
     }
 
-    /// Whether an entry that waits for its turn says that an attach entry's payload was erased, signed by the chain that attached it or by
-    /// the record's home: nobody else could have left it out without being found out.
-    pub(super) fn is_explained(
-        &mut self,
-        log: LogId,
-        attached: &EntryHash,
-        waiting: &[Entry],
-    ) -> bool {
-        let Ok(state) = self.log(log) else {
-            return false;
-        };
-        let home = state.home();
-        let writer = state.entry_meta(attached).map(|meta| meta.chain);
-        waiting.iter().any(|entry| {
-            let header = entry.header();
-            let may = Some(header.chain) == writer || self.rosters.clinic_of(header.chain) == home;
-            header.log == log
-                && may
-                && matches!(
-                    control(entry),
-                    Some(Control::Erase { entries, .. }) if entries.binary_search(attached).is_ok()
-                )
-        })
+    /// The attach entries whose payloads were erased as entries say that wait for their turn, signed by the record's home: it could have
+    /// left them out in any case.
+    pub(super) fn explained(&mut self, waiting: &[Entry]) -> BTreeSet<(LogId, EntryHash)> {
+        let mut explained = BTreeSet::new();
+        for entry in waiting {
+            let (log, chain) = (entry.header().log, entry.header().chain);
+            let Some(Control::Erase { entries, .. }) = control(entry) else {
+                continue;
+            };
+            let by = self.rosters.clinic_of(chain);
+            if by.is_some() && self.log(log).is_ok_and(|state| state.home() == by) {
+                explained.extend(entries.into_iter().map(|entry| (log, entry)));
+            }
+        }
+        explained
     }
 }
 

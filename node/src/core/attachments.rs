@@ -320,45 +320,38 @@ impl Core {
         }
         match found.as_slice() {
             [one] => Ok((*one).clone()),
-            [] => Err(
-                ApiError::not_found(format!("the record has no attachment `{text}`"))
-                    .hint("see `salus attachments PATIENT`"),
-            ),
-            several => {
-                let entries = several
-                    .iter()
-                    .take(5)
-                    .map(|file| file.meta.hash.to_string());
-                let ids: Vec<String> = entries
-                    .map(|hash| hash.chars().take(2 * MIN_ENTRY_CHARS).collect())
-                    .collect();
-                Err(
-                    ApiError::usage(format!("{} attachments are `{text}`", several.len()))
-                        .hint(format!("give the entry of one: {}", ids.join(", "))),
-                )
-            }
+            [] => Err(no_such_attachment(text)),
+            several => Err(ambiguous(text, several.iter().copied())),
         }
     }
 
-    /// The same among the files of this record and then of those that are shown as one with it: the record that has it, and the file.
+    /// The same among the files of this record and of those that are shown as one with it: the record that has it, and the file.
     pub fn attachment_of_person(
         &mut self,
         log: LogId,
         text: &str,
     ) -> Result<(LogId, Attached), ApiError> {
-        let missing = match self.attachment(log, text) {
-            Ok(file) => return Ok((log, file)),
-            Err(error) if error.kind == ErrorKind::NotFound => error,
-            Err(error) => return Err(error),
-        };
-        for other in self.linked(log)? {
-            match self.attachment(other, text) {
-                Ok(file) => return Ok((other, file)),
-                Err(error) if error.kind == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        let mut found = Vec::new();
+        let mut missing = None;
+        for of in self.person(log)? {
+            match self.attachment(of, text) {
+                Ok(file) => found.push((of, file)),
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    missing.get_or_insert(error);
+                }
+                Err(error) if of == log || error.kind == ErrorKind::Usage => return Err(error),
+                // A linked record that is damaged does not take this one's files away.
+                Err(error) => {
+                    tracing::warn!(log = %of, %error, "files of a linked record cannot be read")
+                }
             }
         }
-        Err(missing)
+        match found.as_slice() {
+            [_] => {}
+            [] => return Err(missing.unwrap_or_else(|| no_such_attachment(text))),
+            several => return Err(ambiguous(text, several.iter().map(|(_, file)| file))),
+        }
+        found.pop().ok_or_else(|| no_such_attachment(text))
     }
 
     /// Files of a record as faces show them; which bytes are here is not known to the core.
@@ -582,6 +575,11 @@ impl Core {
         Ok(blobs)
     }
 
+    /// Records of which something was erased, as far as that was looked at since the start.
+    pub fn logs_with_erasures(&self) -> Vec<LogId> {
+        self.logs.with_destroyed().collect()
+    }
+
     /// Records that name blobs.
     pub fn record_logs(&self) -> Vec<LogId> {
         let records = self.logs.summaries().iter();
@@ -590,6 +588,22 @@ impl Core {
             .map(|(log, _)| *log)
             .collect()
     }
+}
+
+fn no_such_attachment(text: &str) -> ApiError {
+    ApiError::not_found(format!("the record has no attachment `{text}`"))
+        .hint("see `salus attachments PATIENT`")
+}
+
+/// Entries tell files apart whose writers gave them one name or id.
+fn ambiguous<'a>(text: &str, files: impl ExactSizeIterator<Item = &'a Attached>) -> ApiError {
+    let count = files.len();
+    let entries = files.take(5).map(|file| file.meta.hash.to_string());
+    let ids: Vec<String> = entries
+        .map(|hash| hash.chars().take(2 * MIN_ENTRY_CHARS).collect())
+        .collect();
+    ApiError::usage(format!("{count} attachments are `{text}`"))
+        .hint(format!("give the entry of one: {}", ids.join(", ")))
 }
 
 /// The tags of a DICOM file, and the other facts.

@@ -31,7 +31,11 @@ impl Core {
     ) -> Result<String, ApiError> {
         let (log, file) = self.attachment_of_person(log, text)?;
         let reason = rights::reason(reason)?;
-        if matches!(file.what, What::Erased { .. }) {
+        if self
+            .log(log)?
+            .erased(&file.meta.hash, Kind::Attach)
+            .is_some()
+        {
             return Ok("nothing to change: the file is erased already".to_owned());
         }
         if matches!(file.what, What::Inline { .. }) {
@@ -171,28 +175,24 @@ impl Core {
     }
 
     /// Has the payloads destroyed that erasures take, where this transaction or what it changes makes them others; of an erased record its
-    /// row of the index and its saved document, too. Returns a digest of the entries, log by log.
-    pub(super) fn destroy_erased(&mut self, pending: &mut Pending) -> Vec<(LogId, [u8; 32])> {
+    /// row of the index and its saved document, too. Returns the entries, log by log.
+    pub(super) fn destroy_erased(
+        &mut self,
+        pending: &mut Pending,
+    ) -> Vec<(LogId, BTreeSet<EntryHash>)> {
         let mut taken = Vec::new();
         for log in pending.touched.clone() {
             let Ok(state) = self.log(log) else { continue };
             let erased = state.erased_entries();
             let whole = state.record_erased().is_some();
-            if erased.is_empty() {
-                continue;
-            }
-            let mut digest = blake3::Hasher::new();
-            for entry in &erased {
-                digest.update(entry.as_bytes());
-            }
-            let digest = digest.finalize().into();
-            if self.logs.are_destroyed(&log, &digest) {
-                continue;
-            }
-            taken.push((log, digest));
-            pending.batch.detach.extend(erased);
+            let before = self.logs.destroyed(&log);
+            pending.batch.detach.extend(erased.difference(before));
+            let is_other = erased != *before;
             if whole {
                 self.forget_record(log, pending);
+            }
+            if is_other {
+                taken.push((log, erased));
             }
         }
         taken
@@ -200,6 +200,9 @@ impl Core {
 
     /// Takes what is known of a record's content out of index and cache.
     pub(super) fn forget_record(&mut self, log: LogId, pending: &mut Pending) {
+        // Who is shown with this record's items in theirs is to be shown anew.
+        let linked = self.linked(log).unwrap_or_default();
+        pending.shown_anew.extend(linked);
         pending.batch.index_rows.retain(|(other, _)| *other != log);
         pending.batch.snapshots.retain(|(other, _)| *other != log);
         pending.batch.snapshots.push((log, None));
@@ -273,22 +276,35 @@ impl Core {
             .filter(|entry| is_bare(entry))
             .map(|entry| (entry.header().log, entry.hash(), entry.header().kind))
             .collect();
+        if bare.is_empty() {
+            return BTreeSet::new();
+        }
+        let explained = self.explained(waiting);
         let unexplained = bare.into_iter().filter(|(log, entry, kind)| {
             let state = self.log(*log);
             !state.is_ok_and(|state| state.may_be_bare(entry, *kind))
-                && !self.is_explained(*log, entry, waiting)
+                && !(*kind == Kind::Attach && explained.contains(&(*log, *entry)))
         });
         unexplained.map(|(log, ..)| log).collect()
     }
 
-    /// Whether what this entry says is missing here, because of an erasure that counts no more.
+    /// Whether what this entry says is missing here, because of an erasure that counts no more or has never come.
     pub(super) fn lacks_payload(&mut self, entry: &Entry) -> bool {
         let (log, hash, kind) = (entry.header().log, entry.hash(), entry.header().kind);
-        entry.payload().is_some()
-            && !kind.is_clear()
-            && self.log(log).is_ok_and(|state| {
-                state.may_be_bare(&hash, kind) && state.erased(&hash, kind).is_none()
-            })
+        if entry.payload().is_none() || kind.is_clear() {
+            return false;
+        }
+        let Ok(state) = self.log(log) else {
+            return false;
+        };
+        if state.erased(&hash, kind).is_some() {
+            return false;
+        }
+        let Some((line, seq)) = state.entry_meta(&hash).map(|meta| (meta.line, meta.seq)) else {
+            return false;
+        };
+        let held = self.store.entry(log, line, seq);
+        held.is_ok_and(|held| held.is_some_and(|held| held.payload().is_none()))
     }
 
     /// Keeps what an entry says that is held without it, and has the record's document made anew.
@@ -296,6 +312,7 @@ impl Core {
         let log = entry.header().log;
         let line = self.line_of(log, &entry);
         pending.keep(line, entry);
+        pending.said_again += 1;
         pending.touched.insert(log);
         pending.batch.snapshots.push((log, None));
         if let Some(opened) = &mut self.opened {

@@ -122,8 +122,8 @@ pub struct LogBook {
     summaries: BTreeMap<LogId, LogSummary>,
     /// Which logs name a blob.
     named: BTreeMap<BlobHash, BTreeSet<LogId>>,
-    /// Digest of the entries of a log whose payloads are known to be destroyed; none where it was not looked at since the start.
-    destroyed: BTreeMap<LogId, [u8; 32]>,
+    /// The entries of a log whose payloads are known to be destroyed; none where it was not looked at since the start.
+    destroyed: BTreeMap<LogId, BTreeSet<EntryHash>>,
     open: LruCache<LogId, LogState>,
 }
 
@@ -180,14 +180,24 @@ impl LogBook {
         self.summaries.insert(log, summary);
     }
 
-    /// Whether the payloads of all entries of this digest are known to be destroyed in a log.
-    pub fn are_destroyed(&self, log: &LogId, entries: &[u8; 32]) -> bool {
-        self.destroyed.get(log) == Some(entries)
+    /// The entries of a log whose payloads are known to be destroyed.
+    pub fn destroyed(&self, log: &LogId) -> &BTreeSet<EntryHash> {
+        static NONE: BTreeSet<EntryHash> = BTreeSet::new();
+        self.destroyed.get(log).unwrap_or(&NONE)
+    }
+
+    /// The logs of which something is.
+    pub fn with_destroyed(&self) -> impl Iterator<Item = LogId> {
+        self.destroyed.keys().copied()
     }
 
     /// Says so, after it was committed.
-    pub fn set_destroyed(&mut self, log: LogId, entries: [u8; 32]) {
-        self.destroyed.insert(log, entries);
+    pub fn set_destroyed(&mut self, log: LogId, entries: BTreeSet<EntryHash>) {
+        if entries.is_empty() {
+            self.destroyed.remove(&log);
+        } else {
+            self.destroyed.insert(log, entries);
+        }
     }
 
     /// The logs that name a blob.

@@ -129,6 +129,10 @@ pub(crate) struct Pending {
     foreign: bool,
     /// What inferences and verdicts of this transaction say: the index needs it before they can be read from the store.
     said: BTreeMap<EntryHash, Body>,
+    /// Entries of the batch that were held already, without what they say.
+    said_again: u64,
+    /// Records that show something of one whose row of the index goes.
+    shown_anew: Vec<LogId>,
 }
 
 impl Pending {
@@ -357,6 +361,8 @@ impl Core {
             rows: Vec::new(),
             tree: self.tree.clone(),
             foreign: false,
+            said_again: 0,
+            shown_anew: Vec::new(),
             said: BTreeMap::new(),
         }
     }
@@ -393,6 +399,7 @@ impl Core {
                 .map(|(log, summary)| (*log, documents::encoded(summary))),
         );
         let count = (pending.batch.entries.len() + pending.batch.forks.len()) as u64;
+        let count = count.saturating_sub(pending.said_again);
         let mut batch = std::mem::take(&mut pending.batch);
         batch.index_key = self.opened.as_ref().map(|opened| opened.index_key.clone());
         if let Err(error) = self.store.commit(batch) {
@@ -414,7 +421,8 @@ impl Core {
             });
         }
         if let Some(opened) = &mut self.opened {
-            let ids: Vec<LogId> = pending.rows.iter().map(|(log, _)| *log).collect();
+            let mut ids: Vec<LogId> = pending.rows.iter().map(|(log, _)| *log).collect();
+            ids.extend(pending.shown_anew);
             for (log, row) in pending.rows {
                 match row {
                     Some(row) => opened.index.set(log, row),

@@ -11,6 +11,7 @@ use salus_audit::{
 };
 use salus_store::{Store, StoreError};
 
+use super::erasures::is_bare;
 use super::{Core, LogSummary, failure};
 use crate::node::lock;
 
@@ -128,6 +129,7 @@ impl Core {
         }
         findings.report.logs += 1;
         judge_again(log, summary.as_ref(), &entries, &rosters, &mut findings);
+        self.check_bare(log, &entries, &mut findings);
         if self.opened.is_some() {
             self.check_document(log, &name, &mut findings);
         }
@@ -163,6 +165,21 @@ impl Core {
             }
         }
         Ok(rosters)
+    }
+
+    /// Names entries without what they say that no erasure took which counts.
+    fn check_bare(&mut self, log: LogId, entries: &[Entry], findings: &mut Findings) {
+        let Ok(state) = self.log(log) else { return };
+        for entry in entries.iter().filter(|entry| is_bare(entry)) {
+            let (hash, kind) = (entry.hash(), entry.header().kind);
+            if state.erased(&hash, kind).is_none() {
+                let why = match state.may_be_bare(&hash, kind) {
+                    true => "what it says was erased, by an erasure that counts no more",
+                    false => "what it says is not held, and no erasure took it",
+                };
+                findings.entry(entry, why);
+            }
+        }
     }
 
     /// Rebuilds a record's document from its entries and compares it with the one that is shown.

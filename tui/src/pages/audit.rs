@@ -1,6 +1,6 @@
 //! The audit trail: who did what, when and where, in one record or in all.
 
-use salus_api::{AuditRow, Event, Request, Response, VerifyReport};
+use salus_api::{AuditRow, ErrorKind, Event, Request, Response, VerifyReport};
 
 use super::patients::thousands;
 use super::{Answer, Go, Page, Seek, page_rows, record_rows};
@@ -326,6 +326,11 @@ impl Page for Audit {
             }
             Ok(Response::Verified(report)) => self.verdict(report, desk),
             Ok(_) => {}
+            // The record was erased, or is not shared with this clinic any more: nothing of it stays on the screen.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                desk.fail(error);
+                return Go::Back;
+            }
             Err(error) => desk.fail(error),
         }
         Go::Stay

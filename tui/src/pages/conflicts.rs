@@ -2,7 +2,7 @@
 //! and a person decides.
 
 use salus_api::{
-    ConcernView, ConflictChoice, ConflictView, ConflictsView, Event, Request, Response,
+    ConcernView, ConflictChoice, ConflictView, ConflictsView, ErrorKind, Event, Request, Response,
 };
 
 use super::merges::{self, Drawn, Stop};
@@ -335,6 +335,11 @@ impl Page for Conflicts {
                 self.compare(desk);
             }
             Ok(_) => {}
+            // The record was erased, or is not shared with this clinic any more: nothing of it stays on the screen.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                desk.fail(error);
+                return Go::Back;
+            }
             Err(error) => desk.fail(error),
         }
         Go::Stay

@@ -1,6 +1,6 @@
 //! Records that may be of the same person, and the links that show records as one.
 
-use salus_api::{ApiError, DuplicateView, Event, PatientRow, Request, Response};
+use salus_api::{ApiError, DuplicateView, ErrorKind, Event, PatientRow, Request, Response};
 
 use super::{Answer, Go, Page, Question, Record, Screen, Then, record_rows, sentence};
 use crate::canvas::Canvas;
@@ -186,6 +186,11 @@ impl Page for Duplicates {
                 self.cursor.clamp(self.found.len());
             }
             Ok(_) => {}
+            // The record was erased, or is not shared with this clinic any more: nothing of it stays on the screen.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                desk.fail(error);
+                return Go::Back;
+            }
             Err(error) => desk.fail(error),
         }
         Go::Stay

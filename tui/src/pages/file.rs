@@ -92,7 +92,7 @@ impl File {
     }
 
     fn refreshed(&mut self, desk: &mut Desk, files: Vec<AttachmentView>) {
-        let Some(file) = files.into_iter().find(|file| file.id == self.file.id) else {
+        let Some(file) = files.into_iter().find(|file| file.entry == self.file.entry) else {
             return;
         };
         let looks_new = (file.available, &file.erased) != (self.file.available, &self.file.erased);

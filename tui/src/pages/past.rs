@@ -30,6 +30,11 @@ impl Past {
         self.wanted.as_ref()
     }
 
+    /// Whether the answer to come leads to another time.
+    pub fn is_travelling(&self) -> bool {
+        self.travelling
+    }
+
     /// Wants another time; the present where nothing is said.
     pub fn want(&mut self, at: Option<String>) {
         self.wanted = at;

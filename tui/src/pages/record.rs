@@ -73,6 +73,11 @@ impl Record {
         self.view.is_some() && self.past.wanted().is_none()
     }
 
+    /// Whether it is on the screen as it was at another time, and nobody asked for yet another.
+    fn is_of_another_time(&self) -> bool {
+        self.view.is_some() && !self.past.is_travelling()
+    }
+
     /// The record of a row of the patient list.
     pub fn open(desk: &mut Desk, row: &PatientRow) -> Self {
         let mut page = Self {
@@ -558,6 +563,10 @@ impl Page for Record {
                     desk.fail(error);
                 }
                 return Go::Back;
+            }
+            Err(error) if error.kind == ErrorKind::NotFound && self.is_of_another_time() => {
+                // What was shown of another time is gone: whether all is, the present tells.
+                self.travel(desk, None);
             }
             Err(error) => {
                 self.error = Some(error.clone());

@@ -286,6 +286,77 @@ fn all_replicas_destroy_what_counts_and_nothing_else_in_every_order() {
 }
 
 #[test]
+fn nobody_keeps_home_from_erasing_by_erasing_without_end() {
+    let (_dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    b.with(|core, who| {
+        core.attach(who, log, vec![file("theirs.png", 1)], &all())
+            .unwrap();
+        let attached = core.attached(log).unwrap()[0].meta.hash;
+        let control = salus_audit::Control::Erase {
+            entries: vec![attached],
+            reason: "mine".into(),
+        };
+        core.transact(|core, pending| {
+            for _ in 0..salus_audit::MAX_ERASURES {
+                let said = super::super::Said::Clear(&control);
+                core.append(pending, &who.key, log, None, said)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        let one_more = core.transact(|core, pending| {
+            let said = super::super::Said::Clear(&control);
+            core.append(pending, &who.key, log, None, said)
+        });
+        assert!(one_more.is_err(), "what one chain may write is bounded");
+    });
+    b.carry_to(&a);
+    a.with(|core, who| core.attach(who, log, vec![file("ours.png", 2)], &all()))
+        .unwrap();
+    a.with(|core, who| core.erase_file(who, log, "ours.png", "a mistake"))
+        .unwrap();
+    a.with(|core, who| core.erase_record(who, log, "asked for"))
+        .unwrap();
+    assert!(a.payloads(log).0.is_empty());
+}
+
+#[test]
+fn what_only_an_erasure_that_counts_no_more_took_is_named_by_verification() {
+    let (dir, a, b) = two();
+    let log = a.new_patient("Okafor");
+    share(&a, &b, log, Right::Write);
+    b.with(|core, who| core.attach(who, log, vec![file("theirs.png", 1)], &all()))
+        .unwrap();
+    b.carry_to(&a);
+    // Two of Beta's nodes at once: what either writes beyond counts for nothing, and the erasure is one of that.
+    let twin = b.twin(&dir.path().join("twin"));
+    b.with(|core, who| core.erase_file(who, log, "theirs.png", "mine"))
+        .unwrap();
+    twin.with(|core, who| core.note(who, log, "forked"))
+        .unwrap();
+    twin.give(&a, log);
+    b.give(&a, log);
+    a.give(&b, log);
+    assert!(a.erased(log).is_empty() && b.erased(log).is_empty());
+    assert_eq!((a.payloads(log).1.len(), b.payloads(log).1.len()), (0, 1));
+    let report = b.with(|core, _| core.verify_record(log)).unwrap();
+    assert!(
+        report
+            .problems
+            .iter()
+            .any(|found| found.what.contains("counts no more")),
+        "{:?}",
+        report.problems
+    );
+    // Home erases it for good, though it looks erased at Beta already.
+    a.with(|core, who| core.erase_file(who, log, "theirs.png", "of another patient"))
+        .unwrap();
+    assert_eq!(a.payloads(log).1.len(), 1);
+}
+
+#[test]
 fn a_record_longer_than_what_may_wait_in_memory_reaches_a_newcomer() {
     let (_dir, a, b) = two();
     let log = a.new_patient("Okafor");
