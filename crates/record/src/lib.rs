@@ -97,6 +97,8 @@
 //! | concerns after 1,000 changes apart | 15 to 18 ms |
 //! | one change on 250 items: `Proven`, `Foreign`, trial job | 0.1, 2.8, 3.3 ms |
 //! | a record built from 1,003 changes: `Own`, `Proven`, `Foreign` | 14, 14, 45 ms |
+//! | loading what was saved of 4 and of 204 changes | 0.1, 0.4 ms |
+//! | … with a worker's load before it (`cargo run --release -p salus --example load_saved`) | 0.5, 1.4 ms |
 //! | memory for the worst change that passes | 55 MiB |
 //!
 //! # Bounds

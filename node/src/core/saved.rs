@@ -4,6 +4,9 @@
 //! engine take all memory. What ends the worker, or what it refuses, is a damaged snapshot: a lost cache, and the
 //! entries make the document again. Where no worker can be had nothing is loaded, and nothing is called damaged:
 //! the document is made of its entries for now, and those of other clinics say that they could not be tried.
+//!
+//! It costs 0.4 ms for a new record and 1 ms for one of 200 changes, the first time that it is opened (`load_saved` in
+//! `node/examples`, 2026-11-23, two busy cores), and a command of its own the start of a worker, 4 to 8 ms.
 
 use std::num::NonZeroUsize;
 
