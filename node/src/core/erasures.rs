@@ -282,8 +282,9 @@ impl Core {
         let explained = self.explained(waiting);
         let unexplained = bare.into_iter().filter(|(log, entry, kind)| {
             let state = self.log(*log);
-            !state.is_ok_and(|state| state.may_be_bare(entry, *kind))
-                && !(*kind == Kind::Attach && explained.contains(&(*log, *entry)))
+            let taken = state.is_ok_and(|state| state.may_be_bare(entry, *kind));
+            let ahead = *kind == Kind::Attach && explained.contains(&(*log, *entry));
+            !taken && !ahead
         });
         unexplained.map(|(log, ..)| log).collect()
     }
