@@ -287,10 +287,9 @@ fn an_erased_record_is_gone_at_every_clinic_and_a_backup_of_before_learns_of_it(
     b.ok(&["sync"]);
     for clinic in [&a, &b] {
         let told = clinic.fails(4, &["patient", "show", &id]);
-        assert!(
-            told.contains("was erased on") && told.contains("asked for"),
-            "{told}"
-        );
+        let named = format!("record {} was erased on", &id[..12]);
+        assert!(told.contains(&named) && told.contains("asked for"), "{told}");
+        assert!(told.contains(&format!("`salus audit log {}`", &id[..12])), "{told}");
         clinic.fails(4, &["patient", "note", &id, "more"]);
         clinic.fails(4, &["patient", "show", "Ada Okafor"]);
         assert!(clinic.lines(&["patient", "list"]).is_empty());

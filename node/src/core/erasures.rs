@@ -19,6 +19,8 @@ pub(super) const VAIN_ERASURE: &str =
     "by an erasure that counts no more; another clinic may still have it";
 /// Least characters of an id by which an erased record is found.
 const MIN_ID_CHARS: usize = 4;
+/// Characters of an id that are shown, enough to give it again.
+const SHOWN_ID_CHARS: usize = 12;
 
 impl Core {
     /// Destroys a file for everyone: its entry's payload goes with the commit, its blobs are named no more.
@@ -99,7 +101,7 @@ impl Core {
             core.refresh(log, pending)
         })?;
         Ok(format!(
-            "erased the record {short} here; every clinic that this reaches erases it, too"
+            "erased the {short} here; every clinic that this reaches erases it, too"
         ))
     }
 
@@ -154,9 +156,9 @@ impl Core {
     /// Says when, by whom and why a record was erased.
     pub(super) fn was_erased(&mut self, log: LogId) -> ApiError {
         let said = self.who_erased(log).unwrap_or_default();
-        ApiError::not_found(format!("record {} was erased{said}", self.short(log))).hint(format!(
-            "nothing is left of it here but that it was; `salus audit log {}` shows who did what and when",
-            self.short(log)
+        let id: String = log.to_string().chars().take(SHOWN_ID_CHARS).collect();
+        ApiError::not_found(format!("record {id} was erased{said}")).hint(format!(
+            "nothing is left of it here but that it was; `salus audit log {id}` shows who did what and when"
         ))
     }
 
