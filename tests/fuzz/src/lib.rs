@@ -16,6 +16,10 @@
 //! has 4 GiB; an overflow of the stack) or never ends is known, too. Saved documents are loaded by a worker process first, as
 //! the product does ([`worker`]).
 //!
+//! Last campaigns, 2026-11-22 and 23: 1,000,000 inputs of every target, `apply` as two seeds of 500,000, and no finding is open.
+//! Of `snapshot` 10,165 were accepted, of `apply` most: it takes a millisecond an input, nearly all of it Automerge's own
+//! work (flat in a profile), so it is best run as several processes with a seed each.
+//!
 //! Not here: hostile peers at work over time (`crates/sync/src/sim`), damaged files (`crates/store`), and damage to what is
 //! sealed, which is refused by its tag before a decoder sees it.
 
