@@ -288,8 +288,14 @@ fn an_erased_record_is_gone_at_every_clinic_and_a_backup_of_before_learns_of_it(
     for clinic in [&a, &b] {
         let told = clinic.fails(4, &["patient", "show", &id]);
         let named = format!("record {} was erased on", &id[..12]);
-        assert!(told.contains(&named) && told.contains("asked for"), "{told}");
-        assert!(told.contains(&format!("`salus audit log {}`", &id[..12])), "{told}");
+        assert!(
+            told.contains(&named) && told.contains("asked for"),
+            "{told}"
+        );
+        assert!(
+            told.contains(&format!("`salus audit log {}`", &id[..12])),
+            "{told}"
+        );
         clinic.fails(4, &["patient", "note", &id, "more"]);
         clinic.fails(4, &["patient", "show", "Ada Okafor"]);
         assert!(clinic.lines(&["patient", "list"]).is_empty());
