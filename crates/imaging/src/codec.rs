@@ -4,6 +4,7 @@ pub(crate) mod extended;
 pub(crate) mod huffman;
 pub(crate) mod jpeg2000;
 pub(crate) mod jpeg_ls;
+pub(crate) mod jpeg_xl;
 pub(crate) mod lossless;
 pub(crate) mod rle;
 

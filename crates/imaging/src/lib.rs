@@ -15,7 +15,7 @@
 //! | PNG | everything; of an animation the still picture | an animation whose still picture is no frame of full size |
 //! | JPEG | baseline, extended, progressive; grey, colour, four inks with Adobe's inversion; turned by Exif | more than 8 bits, lossless, hierarchical, arithmetic, anything cut off |
 //! | TIFF | first page; uncompressed, deflate, LZW, PackBits; 1 to 16 bits; grey, RGB, CMYK; turned by its tag | BigTIFF, JPEG and fax inside, palettes, planes, floating point |
-//! | DICOM | implicit and explicit VR, big endian, deflated, run lengths, JPEG baseline, 12-bit and lossless, JPEG-LS, JPEG 2000; 8, 16 and 32 bits, uncompressed 1 bit; monochrome, palette, RGB, YBR | HTJ2K, JPEG XL, video, floating point |
+//! | DICOM | implicit and explicit VR, big endian, deflated, run lengths, JPEG baseline, 12-bit and lossless, JPEG-LS, JPEG 2000, JPEG XL; 8, 16 and 32 bits, uncompressed 1 bit; monochrome, palette, RGB, YBR | HTJ2K, video, floating point |
 //!
 //! Samples become 8 bits: of 16-bit PNG and TIFF the upper half; of DICOM by rescale, window and tables ([`Window`]). What is
 //! transparent is put over black. [`DecodeOptions::scans_only`] refuses what no scanner writes, for a classifier.

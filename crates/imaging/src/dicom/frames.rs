@@ -53,6 +53,7 @@ enum Coding {
     LosslessJpeg,
     JpegLs,
     Jpeg2000,
+    JpegXl,
 }
 
 /// What three samples stand for.
@@ -179,7 +180,7 @@ impl<'a> Source<'a> {
         };
         // JPEG 2000 takes floating-point planes beside its samples.
         let samples = match coding {
-            Coding::Jpeg2000 => MAX_SAMPLES / 2,
+            Coding::Jpeg2000 | Coding::JpegXl => MAX_SAMPLES / 2,
             _ => MAX_SAMPLES,
         };
         let most = most.min((samples / shape.channels.max(1)) as u64);
@@ -293,6 +294,7 @@ impl<'a> Source<'a> {
             Coding::LosslessJpeg => codec::lossless::decode(stream, self.shape),
             Coding::JpegLs => codec::jpeg_ls::decode(stream, self.shape),
             Coding::Jpeg2000 => codec::jpeg2000::decode(stream, self.shape),
+            Coding::JpegXl => codec::jpeg_xl::decode(stream, self.shape),
         }
     }
 
@@ -392,6 +394,9 @@ fn coding(metadata: &DicomMetadata) -> Result<Coding, ImageError> {
         "1.2.840.10008.1.2.4.57" | "1.2.840.10008.1.2.4.70" => Coding::LosslessJpeg,
         "1.2.840.10008.1.2.4.80" | "1.2.840.10008.1.2.4.81" => Coding::JpegLs,
         "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => Coding::Jpeg2000,
+        "1.2.840.10008.1.2.4.110" | "1.2.840.10008.1.2.4.111" | "1.2.840.10008.1.2.4.112" => {
+            Coding::JpegXl
+        }
         _ => {
             return Err(ImageError::TransferSyntax {
                 name: metadata.transfer_syntax.clone(),

@@ -13,6 +13,7 @@ const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
 const JPEG_EXTENDED: &str = "1.2.840.10008.1.2.4.51";
 const JPEG_LOSSLESS: &str = "1.2.840.10008.1.2.4.57";
 const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
+const JPEG_XL: &str = "1.2.840.10008.1.2.4.110";
 const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
 const PIXELS: u32 = 0x7fe0_0010;
 const SIGNED: u32 = 0x0028_0103;
@@ -453,6 +454,17 @@ fn jpeg_of_12_bits_is_decoded() {
     assert_eq!((seen[0], seen[7], seen[8], seen[15]), (0, 0, 255, 255));
 }
 
+/// Every sample of 8 bits as it is.
+fn whole_range() -> DecodeOptions {
+    DecodeOptions {
+        window: Window::Fixed {
+            centre: 128.0,
+            width: 256.0,
+        },
+        ..DecodeOptions::default()
+    }
+}
+
 // The worked example of ITU-T T.87, annex H.3.
 #[test]
 fn jpeg_ls_decodes_the_example_of_its_standard() {
@@ -474,18 +486,56 @@ fn jpeg_ls_decodes_the_example_of_its_standard() {
     let decoded = decode(&file(&stream), &statistics()).unwrap();
     let raw = decoded.dicom.unwrap().statistics.unwrap();
     assert_eq!((raw.min, raw.max), (0, 205));
-    let window = DecodeOptions {
-        window: Window::Fixed {
-            centre: 128.0,
-            width: 256.0,
-        },
-        ..DecodeOptions::default()
-    };
-    let decoded = decode(&file(&stream), &window).unwrap();
+    let decoded = decode(&file(&stream), &whole_range()).unwrap();
     assert_eq!(decoded.pictures[0].pixels.bytes(), expected);
     for end in 0..stream.len() - 3 {
         assert!(plainly(&file(&stream[..end])).is_err(), "{end}");
     }
+}
+
+#[test]
+fn jpeg_xl_is_decoded_to_the_very_samples() {
+    use zune_core::bit_depth::BitDepth;
+    use zune_core::colorspace::ColorSpace;
+    use zune_core::options::EncoderOptions;
+    let encoded = |bytes: &[u8], colours, depth| {
+        let options = EncoderOptions::new(16, 16, colours, depth);
+        let mut stream = Vec::new();
+        zune_jpegxl::JxlSimpleEncoder::new(bytes, options)
+            .encode(&mut stream)
+            .unwrap();
+        stream
+    };
+    let grey: Vec<u8> = (0..=255).collect();
+    let deep: Vec<u16> = (0..256).map(|n| n * 251 + 7).collect();
+    let deep: Vec<u8> = deep.into_iter().flat_map(u16::to_ne_bytes).collect();
+    let colours: Vec<u8> = (0..=255).flat_map(|n| [n, 255 - n, n / 2]).collect();
+    let file = |bits: u16, photometric: &str, stream: &[u8]| {
+        Dicom::picture(16, 16, bits, photometric)
+            .fragments(&[stream.to_vec()])
+            .named(JPEG_XL)
+            .file()
+    };
+    let stream = encoded(&grey, ColorSpace::Luma, BitDepth::Eight);
+    assert_eq!(extremes(&file(8, "MONOCHROME2", &stream)), (0, 255));
+    let decoded = decode(&file(8, "MONOCHROME2", &stream), &whole_range()).unwrap();
+    assert_eq!(decoded.pictures[0].pixels.bytes(), grey);
+    let deep = encoded(&deep, ColorSpace::Luma, BitDepth::Sixteen);
+    assert_eq!(extremes(&file(16, "MONOCHROME2", &deep)), (7, 64_012));
+    let seen = encoded(&colours, ColorSpace::RGB, BitDepth::Eight);
+    let decoded = plainly(&file(8, "RGB", &seen)).unwrap();
+    assert_eq!(decoded.pictures[0].pixels.bytes(), colours);
+    for end in (0..stream.len() - 3).step_by(7) {
+        assert!(
+            plainly(&file(8, "MONOCHROME2", &stream[..end])).is_err(),
+            "{end}"
+        );
+    }
+    // Of another size than the file says.
+    let wide = Dicom::picture(32, 16, 8, "MONOCHROME2")
+        .fragments(&[stream])
+        .named(JPEG_XL);
+    assert!(plainly(&wide.file()).is_err());
 }
 
 // Written by Pillow 13.0 (OpenJPEG), lossless: 8 x 8 samples of 15 x + 3 y.
