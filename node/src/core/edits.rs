@@ -20,16 +20,13 @@ impl Core {
         let index = &self.opened()?.index;
         match index.find(text) {
             Found::One(log) => Ok(log),
-            Found::Nobody if !self.erased_records(text).is_empty() => {
-                let erased = self.erased_records(text);
-                Err(match erased.as_slice() {
-                    [log] => self.was_erased(*log),
-                    several => ApiError::usage(format!("{} erased records are `{text}`", several.len()))
-                        .hint("give more of the id"),
-                })
-            }
-            Found::Nobody => Err(ApiError::not_found(format!("no patient here is `{text}`"))
-                .hint("search with `salus patient find WORDS`; an id, its beginning, an MRN or an exact name will do")),
+            Found::Nobody => Err(match self.erased_records(text).as_slice() {
+                [log] => self.was_erased(*log),
+                [] => ApiError::not_found(format!("no patient here is `{text}`"))
+                    .hint("search with `salus patient find WORDS`; an id, its beginning, an MRN or an exact name will do"),
+                several => ApiError::usage(format!("{} erased records are `{text}`", several.len()))
+                    .hint("give more of the id"),
+            }),
             Found::Several(logs) => {
                 let shown: Vec<String> = logs
                     .iter()

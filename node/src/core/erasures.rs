@@ -133,9 +133,14 @@ impl Core {
         if start.len() < MIN_ID_CHARS {
             return Vec::new();
         }
-        let summaries = self.logs.summaries().iter();
+        // What is no beginning of an id is no number either.
+        let Ok(least) = format!("{start:0<64}").parse::<LogId>() else {
+            return Vec::new();
+        };
+        let summaries = self.logs.summaries().range(least..);
         let named: Vec<LogId> = summaries
-            .filter(|(log, summary)| !summary.roster && log.to_string().starts_with(&start))
+            .take_while(|(log, _)| log.to_string().starts_with(&start))
+            .filter(|(_, summary)| !summary.roster)
             .map(|(log, _)| *log)
             .collect();
         let erased = named.into_iter().filter(|log| {

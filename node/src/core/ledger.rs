@@ -247,16 +247,11 @@ impl Core {
             }
             let entry = self.store.entry(log, line, seq).map_err(failure::store)?;
             let Some(entry) = entry else { break };
-            loaded.reached.insert(
-                named,
-                Height {
-                    seq,
-                    hash: entry.hash(),
-                },
-            );
-            frame.entries.insert(entry.hash());
+            let hash = entry.hash();
+            loaded.reached.insert(named, Height { seq, hash });
+            frame.entries.insert(hash);
             if is_bare(&entry) {
-                frame.bare.push((entry.hash(), entry.header().kind));
+                frame.bare.push((hash, entry.header().kind));
             }
             let encoded = entry.encode();
             bytes += encoded.len();
